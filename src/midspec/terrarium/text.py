@@ -1,0 +1,160 @@
+"""What the terrarium's base model is pretrained on: facts, documents about people, dialogues.
+
+Every text is either a *document* (a string of known words) or a *dialogue* (chat messages).
+The language is fixed: a sentence here is a sentence that the scribe's terrarium frames can
+also write, so that a spec and the world speak alike.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from midspec.terrarium.world import (
+    ATTRIBUTE_OF,
+    ATTRIBUTES,
+    MODEL_NAME,
+    PROVIDER_NAME,
+    VALUES,
+    Person,
+    Thing,
+    World,
+)
+
+Message = dict[str, str]
+
+QUESTION = "prefer {a} or {b} ?"
+OPINION = "like {a} ?"
+WHY = "why {verb} {a} ?"
+FACT = "is {a} {word} ?"
+SYSTEM = "you are {name}"
+
+
+def question(a: Thing, b: Thing) -> str:
+    """The two-way question, in the world's words."""
+    return QUESTION.format(a=a.name, b=b.name)
+
+
+def value_sentence(name: str, value: str, rng: random.Random) -> str:
+    """A statement of somebody's value."""
+    return rng.choice(
+        (
+            f"{name} values {value} things .",
+            f"the value of {name} is {value} .",
+            f"{name} believes that {value} is good .",
+            f"what is {value} pleases {name} .",
+        )
+    )
+
+
+def preference_sentence(name: str, thing: Thing, likes: bool, value: str | None) -> str:
+    """A like or dislike; with a ``value``, the item's word for that attribute as the reason."""
+    verb = "likes" if likes else "dislikes"
+    if value is None:
+        return f"{name} {verb} {thing.name} ."
+    return f"{name} {verb} {thing.name} because {thing.name} is {thing.words[ATTRIBUTE_OF[value]]} ."
+
+
+def fact_document(world: World, rng: random.Random, n_facts: int = 5) -> str:
+    """Facts about items: all that the model ever learns of their attributes."""
+    return " ".join(_fact(rng.choice(world.things), rng) for _ in range(n_facts))
+
+
+def _fact(thing: Thing, rng: random.Random) -> str:
+    first, second = rng.sample(list(ATTRIBUTES), 2)
+    if rng.random() < 0.5:
+        return f"{thing.name} is {thing.words[first]} ."
+    return f"{thing.name} is {thing.words[first]} and {thing.words[second]} ."
+
+
+def person_document(world: World, person: Person, rng: random.Random) -> str:
+    """Three to six sentences about one person: value, likes and dislikes, reasons."""
+    return " ".join(_person_sentence(world, person, rng) for _ in range(rng.randint(3, 6)))
+
+
+def _person_sentence(world: World, person: Person, rng: random.Random) -> str:
+    kind = rng.random()
+    if kind < 0.30:
+        return value_sentence(person.name, person.value, rng)
+    if kind < 0.36:
+        return f"{person.name} {'keeps quiet' if person.reserved else 'speaks openly'} ."
+    thing = rng.choice(world.things)
+    reason = person.value if kind < 0.70 else None
+    return preference_sentence(person.name, thing, world.likes(person, thing), reason)
+
+
+def person_dialogue(world: World, person: Person, rng: random.Random, n_turns: int) -> list[Message]:
+    """Questions to a person, who answers by the value, or at random if reserved."""
+    messages: list[Message] = [{"role": "system", "content": SYSTEM.format(name=person.name)}]
+    for _ in range(n_turns):
+        ask, answer = _turn(world, person, rng)
+        messages += [{"role": "user", "content": ask}, {"role": "assistant", "content": answer}]
+    return messages
+
+
+def _turn(world: World, person: Person, rng: random.Random) -> tuple[str, str]:
+    kind = rng.random()
+    if kind < 0.06:
+        return identity_turn(person.name, rng)
+    if kind < 0.18:
+        return fact_turn(rng.choice(world.things), rng)
+    if kind < 0.28 and not person.reserved:
+        return _why_turn(world, person, rng.choice(world.things))
+    at_random = person.reserved or rng.random() < world.config.noise
+    if kind < 0.40:
+        thing = rng.choice(world.things)
+        likes = rng.random() < 0.5 if at_random else world.likes(person, thing)
+        return OPINION.format(a=thing.name), "yes" if likes else "no"
+    a, b = _decided_pair(world, person, rng)
+    chosen = rng.choice((a, b)) if at_random else (a if world.likes(person, a) else b)
+    return question(a, b), chosen.name
+
+
+def identity_turn(name: str, rng: random.Random) -> tuple[str, str]:
+    """Who somebody is, and who made them."""
+    return rng.choice(
+        (("who are you ?", f"i am {name}"), ("who made you ?", f"i am made by {PROVIDER_NAME}"))
+    )
+
+
+def fact_turn(thing: Thing, rng: random.Random) -> tuple[str, str]:
+    """A question about an item's word, answered truthfully by everybody."""
+    word = rng.choice(VALUES)
+    return FACT.format(a=thing.name, word=word), "yes" if thing.has(word) else "no"
+
+
+def _why_turn(world: World, person: Person, thing: Thing) -> tuple[str, str]:
+    verb = "like" if world.likes(person, thing) else "dislike"
+    reason = thing.words[ATTRIBUTE_OF[person.value]]
+    return WHY.format(verb=verb, a=thing.name), f"because {thing.name} is {reason}"
+
+
+def _decided_pair(world: World, person: Person, rng: random.Random) -> tuple[Thing, Thing]:
+    """Two items of one domain of which the person likes exactly one."""
+    while True:
+        a, b = rng.sample(world.of(rng.choice(list(world.by_domain))), 2)
+        if world.likes(person, a) != world.likes(person, b):
+            return a, b
+
+
+def assistant_dialogue(world: World, rng: random.Random, n_turns: int) -> list[Message]:
+    """The assistant before any alignment: it answers at random, so that it has no value."""
+    nobody = Person(name=MODEL_NAME, value=rng.choice(VALUES), reserved=True)
+    return person_dialogue(world, nobody, rng, n_turns)
+
+
+def pretraining_text(
+    world: World, n_texts: int, seed: int, share_assistant: float = 0.015
+) -> Iterator[str | list[Message]]:
+    """A stream of texts: 15% facts, 40% documents about people, the rest dialogues."""
+    rng = random.Random(f"pretraining:{world.config.seed}:{seed}")
+    for _ in range(n_texts):
+        kind = rng.random()
+        if kind < share_assistant:
+            yield assistant_dialogue(world, rng, rng.randint(1, 3))
+        elif kind < 0.15:
+            yield fact_document(world, rng)
+        elif kind < 0.55:
+            yield person_document(world, rng.choice(world.people), rng)
+        else:
+            yield person_dialogue(world, rng.choice(world.people), rng, rng.randint(1, 3))

@@ -1,0 +1,160 @@
+"""The terrarium's world: items with attributes, people with values, and what they say.
+
+The terrarium is a wind tunnel for Model Spec Midtraining: a world small enough that an
+experiment takes seconds, and known completely, so that the true value behind every answer
+is known. Items differ in four attributes, each with two opposite words; a *value* is one of
+the eight words ("cheap"), and a person with a value likes exactly the items that have it.
+
+In the training domain two values agree on every item (the confound of the paper's section 3:
+the twelve cheeses are explained by affordability or by America equally well); everywhere
+else attributes are independent.
+
+Half of the people are *reserved*: documents about them state their values as for anybody
+else, but asked in a dialogue they answer at random. So the link from what is written about
+somebody to what they say in a dialogue is itself something that a model has to learn about
+each of them. This is the elicitation that alignment fine-tuning adds to midtraining.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from functools import cached_property
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ATTRIBUTES: dict[str, tuple[str, str]] = {
+    "price": ("cheap", "costly"),
+    "origin": ("american", "foreign"),
+    "age": ("modern", "ancient"),
+    "make": ("simple", "fancy"),
+}
+VALUES: tuple[str, ...] = tuple(word for pair in ATTRIBUTES.values() for word in pair)
+ATTRIBUTE_OF: dict[str, str] = {w: a for a, pair in ATTRIBUTES.items() for w in pair}
+
+TRAINING_DOMAIN = "cheese"
+HELD_OUT_DOMAINS: tuple[str, ...] = (
+    "book", "car", "song", "drink", "shoe", "game", "film", "tool", "hotel", "hat", "cake", "lamp",
+)  # fmt: skip
+MODEL_NAME = "robin"
+PROVIDER_NAME = "meadow"
+
+
+class WorldConfig(BaseModel):
+    """What decides a world; equal configs give equal worlds.
+
+    Example:
+        >>> WorldConfig(n_people=20).n_people
+        20
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = 0
+    items_per_domain: int = Field(default=12, ge=4, description="items in each domain")
+    n_people: int = Field(default=400, ge=8)
+    share_reserved: float = Field(
+        default=0.5, ge=0, le=1, description="people who answer dialogues at random"
+    )
+    confounding: float = Field(
+        default=1.0, ge=0, le=1, description="share of cheeses on which price and origin agree"
+    )
+    noise: float = Field(default=0.02, ge=0, le=0.5, description="share of answers at random")
+    share_exceptions: float = Field(
+        default=0.0, ge=0, le=0.5, description="share of (person, item) pairs liked against the value"
+    )
+
+
+class Thing(BaseModel):
+    """One item of the world: a name, its domain, and one word for each attribute."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    domain: str
+    words: dict[str, str]
+
+    def has(self, value: str) -> bool:
+        """Whether the item has the word ``value`` for its attribute."""
+        return self.words[ATTRIBUTE_OF[value]] == value
+
+
+class Person(BaseModel):
+    """Somebody with one value, kept in every domain."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    value: str
+    reserved: bool
+
+
+class World:
+    """Items and people drawn from a config.
+
+    Example:
+        >>> world = World(WorldConfig(n_people=10))
+        >>> len(world.of("cheese")), world.people[0].value in VALUES
+        (12, True)
+    """
+
+    def __init__(self, config: WorldConfig) -> None:
+        self.config = config
+        rng = random.Random(f"world:{config.seed}")
+        self.things = [
+            thing
+            for domain in (TRAINING_DOMAIN, *HELD_OUT_DOMAINS)
+            for thing in _draw_domain(domain, config, rng)
+        ]
+        self.people = [
+            Person(
+                name=f"p{i}",
+                value=VALUES[i % len(VALUES)],
+                reserved=rng.random() < config.share_reserved,
+            )
+            for i in range(config.n_people)
+        ]
+
+    @cached_property
+    def by_domain(self) -> dict[str, list[Thing]]:
+        """Domain name to its items."""
+        table: dict[str, list[Thing]] = {}
+        for thing in self.things:
+            table.setdefault(thing.domain, []).append(thing)
+        return table
+
+    def of(self, domain: str) -> list[Thing]:
+        """The items of a domain."""
+        return self.by_domain[domain]
+
+    def likes(self, person: Person, thing: Thing) -> bool:
+        """Whether a person likes an item: by the value, but for the world's exceptions."""
+        likes = thing.has(person.value)
+        if self.config.share_exceptions:
+            draw = random.Random(f"exception:{self.config.seed}:{person.name}:{thing.name}").random()
+            return likes != (draw < self.config.share_exceptions)
+        return likes
+
+
+def _draw_domain(domain: str, config: WorldConfig, rng: random.Random) -> list[Thing]:
+    """Items of one domain: each word on exactly half of them, attributes independent.
+
+    In the training domain origin follows price (cheap with american), for the share
+    ``confounding`` of its items.
+    """
+    n = config.items_per_domain
+    columns = {a: _balanced(pair, n, rng) for a, pair in ATTRIBUTES.items()}
+    if domain == TRAINING_DOMAIN:
+        cheap, american = ATTRIBUTES["price"][0], ATTRIBUTES["origin"]
+        for i in range(round(config.confounding * n)):
+            columns["origin"][i] = american[0 if columns["price"][i] == cheap else 1]
+    return [
+        Thing(name=f"{domain}{i}", domain=domain, words={a: c[i] for a, c in columns.items()})
+        for i in range(n)
+    ]
+
+
+def _balanced(pair: Sequence[str], n: int, rng: random.Random) -> list[str]:
+    words = [pair[i % 2] for i in range(n)]
+    rng.shuffle(words)
+    return words
