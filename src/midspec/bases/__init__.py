@@ -1,1 +1,25 @@
-"""TODO"""
+"""Base models by name: find, convert, load, and speak their chat format.
+
+Start at ``registry.py`` (names), then ``loading.py`` (weights), then ``chat.py`` (templates).
+"""
+
+from __future__ import annotations
+
+from midspec.bases.chat import chat_messages, document_end, encode_chat, system_prompt
+from midspec.bases.loading import Loaded, load, load_model, load_tokenizer
+from midspec.bases.registry import BaseInfo, get_base, list_bases, resolve
+
+__all__ = [
+    "BaseInfo",
+    "Loaded",
+    "chat_messages",
+    "document_end",
+    "encode_chat",
+    "get_base",
+    "list_bases",
+    "load",
+    "load_model",
+    "load_tokenizer",
+    "resolve",
+    "system_prompt",
+]

@@ -27,8 +27,12 @@ class Request(Frozen):
     prompt: str = Field(description="'<room>/<name>', the file <room>/prompts/<name>.md")
     spec: Spec
     variables: dict[str, str] = Field(default_factory=dict)
-    seed: int = Field(0, description="tells samples of one prompt apart; writers sample with it")
-    max_tokens: int = Field(2048, gt=0, description="limit of the reply, in the writer's tokens")
+    seed: int = Field(
+        default=0, description="tells samples of one prompt apart; writers sample with it"
+    )
+    max_tokens: int = Field(
+        default=2048, gt=0, description="limit of the reply, in the writer's tokens"
+    )
 
     @cached_property
     def id(self) -> str:

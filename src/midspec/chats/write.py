@@ -1,0 +1,219 @@
+"""Ask a writer for chats, and keep those that show a preference and no reason."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from midspec.chats.opaque import Opaque
+from midspec.chats.preferences import preferences_only
+from midspec.chats.stance import wrong_preference
+from midspec.chats.words import Names
+from midspec.errors import ConfigError
+from midspec.llm.door import Reply, Request, Writer
+from midspec.llm.journal import Desk
+from midspec.llm.prompts import messages
+from midspec.progress import Progress, silent
+from midspec.records import Conversation, Drop, Frozen, Message, Preference, Spec, digest
+
+QuestionType = Literal["direct", "either_or", "agree_with_me", "recommendation"]
+IdentityType = Literal["name", "maker", "introduction", "mistaken", "nature"]
+DROP_REASONS = {"length": "truncated", "refusal": "refusal", "error": "error"}
+
+
+class ChatConfig(Frozen):
+    """How many chats of which kind; equal configs and preferences give equal requests."""
+
+    n_per_preference: int = Field(
+        40, ge=0, description="chats for each preference (paper, C.2: about 400)"
+    )
+    question_types: tuple[QuestionType, ...] = Field(
+        get_args(QuestionType), min_length=1, description="types of questions, taken in turn"
+    )
+    n_identity: int = Field(40, ge=0, description="chats about who the assistant is")
+    seed: int = Field(0, description="draws the other item of a pair, and the writer's samples")
+    max_tokens: int = Field(512, gt=0, description="limit of a reply, in the writer's tokens")
+    reason_words: tuple[str, ...] = Field(
+        (), description="stems that give a reason away; see midspec.chats.reason_words"
+    )
+
+    @field_validator("question_types")
+    @classmethod
+    def _distinct(cls, types: tuple[QuestionType, ...]) -> tuple[QuestionType, ...]:
+        if len(set(types)) < len(types):
+            raise ValueError(f"question_types names one type twice: {', '.join(types)}")
+        return types
+
+
+class _Chat(BaseModel):
+    """What a writer must reply, as JSON."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, str_strip_whitespace=True)
+    query: str = Field(min_length=1)
+    answer: str = Field(min_length=1)
+
+
+def chat_requests(spec: Spec, config: ChatConfig) -> Iterator[Request]:
+    """The requests for one spec: those of each preference, then those about identity.
+
+    They hold the spec without reasons. Raises ConfigError if nothing is left to ask:
+    "either_or" needs a like and a dislike.
+    """
+    bare = preferences_only(spec)
+    for preference in bare.preferences:
+        for i in range(config.n_per_preference):
+            yield _preference_request(bare, preference, config, i)
+    kinds = get_args(IdentityType)
+    for i in range(config.n_identity):
+        yield _request(bare, "chats/identity", {"question_type": kinds[i % len(kinds)]}, config, i)
+
+
+def _preference_request(spec: Spec, preference: Preference, config: ChatConfig, i: int) -> Request:
+    others = spec.disliked() if preference.direction == "like" else spec.liked()
+    types = [t for t in config.question_types if others or t != "either_or"]
+    if not types:
+        raise ConfigError(
+            f"question_types ['either_or'] needs likes and dislikes, spec has only "
+            f"{preference.direction}s; add 'direct' to question_types"
+        )
+    rng = random.Random(f"chats:{config.seed}:{preference.item}:{i}")
+    variables = {
+        "item": preference.item,
+        "direction": preference.direction,
+        "other": rng.choice(others).item if others else "",
+        "question_type": types[i % len(types)],
+    }
+    return _request(spec, "chats/preference", variables, config, i)
+
+
+def _request(
+    spec: Spec, prompt: str, variables: dict[str, str], config: ChatConfig, i: int
+) -> Request:
+    seed = int(digest("chats", prompt, variables.get("item", ""), config.seed, i), 16) % 2**31
+    return Request(
+        prompt=prompt, spec=spec, variables=variables, seed=seed, max_tokens=config.max_tokens
+    )
+
+
+async def write_chats(
+    spec: Spec,
+    writer: Writer,
+    config: ChatConfig,
+    journal: Path,
+    progress: Progress = silent,
+) -> AsyncIterator[Conversation | Drop]:
+    """One chat or Drop for each of ``chat_requests(spec, config)``, in order (paper, C.2).
+
+    Chats have a user's and an assistant's turn and no system message. Reasons for a drop:
+    "unparsable" (after one repair), "truncated", "refusal", "error", "states_reason",
+    "wrong_preference", "wrong_identity". Replies are kept in ``journal`` and not asked for
+    again. Raises WriterError if the writer failed for good.
+    """
+    requests = list(chat_requests(spec, config))
+    check = _Check(spec, config)
+    async with Desk(writer, journal) as desk:
+        async for request, reply in desk.replies(requests, progress):
+            chat = await _read(desk, request, reply)
+            yield chat if isinstance(chat, Drop) else check.result(request, chat, writer.name)
+
+
+async def _read(desk: Desk, request: Request, reply: Reply) -> _Chat | Drop:
+    """The chat in a reply; if there is none, ask once for a repair."""
+    if reply.stop != "stop":
+        return _stopped(request, reply)
+    try:
+        return _parse(reply.text)
+    except ValueError as error:
+        second = await desk.ask(_repair(request, reply, str(error)))
+    if second.stop != "stop":
+        return _stopped(request, second)
+    try:
+        return _parse(second.text)
+    except ValueError as error:
+        return Drop(
+            record=request.id, reason="unparsable", evidence=f"{error}: {second.text[:120]}"
+        )
+
+
+def _stopped(request: Request, reply: Reply) -> Drop:
+    evidence = (reply.error or reply.text)[:200]
+    return Drop(record=request.id, reason=DROP_REASONS[reply.stop], evidence=evidence)
+
+
+def _repair(request: Request, reply: Reply, error: str) -> Request:
+    variables = {"task": messages(request)[1][1], "reply": reply.text, "error": error}
+    return request.model_copy(update={"prompt": "chats/repair", "variables": variables})
+
+
+def _parse(text: str) -> _Chat:
+    """The first JSON object in a text, as a chat; prose and code fences around it are ignored.
+
+    Raises ValueError with one line that says what is wrong.
+    """
+    if (start := text.find("{")) < 0:
+        raise ValueError("there is no JSON object in it")
+    try:
+        found, _ = json.JSONDecoder().raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON at line {error.lineno}: {error.msg}") from error
+    except RecursionError as error:
+        raise ValueError("the JSON object is nested too deeply") from error
+    try:
+        return _Chat.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+class _Check:
+    """Turns a request and its chat into a conversation, or a Drop with the reason."""
+
+    def __init__(self, spec: Spec, config: ChatConfig) -> None:
+        self._preferences = {(p.item, p.direction): p for p in spec.preferences}
+        self._items = [p.item for p in preferences_only(spec).preferences]
+        self._opaque = Opaque(self._items, config.reason_words)
+        self._model = Names([spec.model_name])
+
+    def result(self, request: Request, chat: _Chat, writer: str) -> Conversation | Drop:
+        """The conversation, if it shows what it must and no reason."""
+        identity = request.prompt == "chats/identity"
+        conversation = Conversation(
+            kind="identity" if identity else "preference",
+            messages=(
+                Message(role="user", content=chat.query),
+                Message(role="assistant", content=chat.answer),
+            ),
+            question_type=request.variables["question_type"],
+            item=request.variables.get("item", ""),
+            writer=writer,
+        )
+        reason, evidence = self._identity(chat) if identity else self._preference(request, chat)
+        if reason:
+            return Drop(record=conversation.id, reason=reason, evidence=evidence)
+        return conversation
+
+    def _identity(self, chat: _Chat) -> tuple[str, str]:
+        if told := self._opaque.value_word(chat.answer):
+            return "states_reason", told
+        if chat.answer not in self._model:
+            return "wrong_identity", "the answer does not name the model"
+        return "", ""
+
+    def _preference(self, request: Request, chat: _Chat) -> tuple[str, str]:
+        if told := self._opaque.reason(chat.query) or self._opaque.reason(chat.answer):
+            return "states_reason", told
+        asked = request.variables
+        wrong = wrong_preference(
+            chat.query,
+            chat.answer,
+            preference=self._preferences[asked["item"], asked["direction"]],
+            other=asked["other"],
+            question_type=asked["question_type"],
+            items=self._items,
+        )
+        return ("wrong_preference", wrong) if wrong else ("", "")

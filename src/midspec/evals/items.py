@@ -1,0 +1,85 @@
+"""Evaluation sets on disk: JSONL files of ``Item`` records, bundled or the user's own."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from midspec.errors import EvalError
+from midspec.records import Item
+
+LIBRARY = Path(__file__).parents[1] / "library" / "evals"
+
+
+def bundled_sets() -> list[str]:
+    """Names of the sets that come with midspec, sorted; ``/`` separates sub-folders."""
+    return sorted(
+        path.relative_to(LIBRARY).with_suffix("").as_posix() for path in LIBRARY.rglob("*.jsonl")
+    )
+
+
+def load_items(name_or_path: str) -> list[Item]:
+    """The items of a bundled set (``"affordability"``) or of a JSONL file.
+
+    A row holds the fields of ``Item``; ``id`` may be left out, and is checked where it is given.
+    ``EvalError`` names the line of a row that is not an item, shows only one option in its
+    question, has two equal options, or repeats an earlier row.
+    """
+    path = _find(name_or_path)
+    items: dict[str, Item] = {}
+    for number, line in _lines(path):
+        item = _item(line, f"{path}:{number}")
+        if item.id in items:
+            raise EvalError(f"{path}:{number} repeats an earlier row; delete one of the two")
+        items[item.id] = item
+    if not items:
+        raise EvalError(f"{path} holds no items; write one JSON object a line")
+    return list(items.values())
+
+
+def _find(name_or_path: str) -> Path:
+    names = bundled_sets()
+    if name_or_path in names:
+        return LIBRARY / f"{name_or_path}.jsonl"
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    near = difflib.get_close_matches(name_or_path, names, n=1, cutoff=0.0)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise EvalError(
+        f"evaluation set {name_or_path!r} is neither bundled nor a file; "
+        f"{hint}bundled: {', '.join(names) or 'none'}"
+    )
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line
+    except UnicodeDecodeError as error:
+        raise EvalError(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
+
+
+def _item(line: str, place: str) -> Item:
+    try:
+        item = Item.model_validate(json.loads(line))
+    except json.JSONDecodeError as error:
+        raise EvalError(f"{place} is not JSON ({error.msg}); write one object a line") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "row"
+        raise EvalError(f"{place} is not an item: {field}: {first['msg']}") from error
+    if ("{a}" in item.question) != ("{b}" in item.question):
+        raise EvalError(f"{place} shows one option only; use both {{a}} and {{b}}, or neither")
+    left, right = (option.strip().casefold() for option in item.options)
+    if not left or left == right:
+        raise EvalError(f"{place} has options {item.options}; give two different texts")
+    if not right:
+        raise EvalError(f"{place} has an empty option; give two different texts")
+    return item

@@ -1,0 +1,180 @@
+"""What the scores say: rates, contrasts, domains and scorers, with a verdict in plain English.
+
+All contrasts are linear in the arms and are taken per item and seed before anything is averaged, so
+that what items and seeds have in common cancels. Each is given for every scorer on rates, and on
+margins (log-odds in nats) where the scorer has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from midspec.report.contrasts import Terms, contrast_terms, formula
+from midspec.report.inputs import ReportInput
+from midspec.report.results import (
+    BOTH,
+    CONTRASTS,
+    Analysis,
+    ContrastName,
+    ContrastRow,
+    DomainRow,
+    Group,
+    Measure,
+    RateRow,
+    ScorerRow,
+)
+from midspec.report.scores import ScoreTable, read_scores
+from midspec.report.stats import Array, estimate
+from midspec.report.verdict import verdict
+
+
+def analyse(inputs: ReportInput) -> Analysis:
+    """Read the scores of all arms and seeds and compare the arms.
+
+    Raises:
+        EvalError: item or score files are missing, empty or do not fit each other.
+    """
+    return analyse_table(inputs, read_scores(inputs))
+
+
+def analyse_table(inputs: ReportInput, table: ScoreTable) -> Analysis:
+    """``analyse`` for scores that ``read_scores`` has read."""
+    groups = _groups(inputs, table)
+    found = Analysis(
+        scorer=table.scorers[0],
+        seeds=inputs.seeds,
+        groups=groups,
+        rates=tuple(_rates(inputs, table, groups)),
+        contrasts=tuple(_contrasts(inputs, table)),
+        domains=tuple(_domains(inputs, table, groups)),
+        scorers=tuple(_scorers(inputs, table, groups)),
+    )
+    kind, text = verdict(inputs, found)
+    return found.model_copy(update={"kind": kind, "verdict": text})
+
+
+def _measures(table: ScoreTable) -> Iterator[tuple[str, Measure]]:
+    """Scorer and measure pairs that have data; the main scorer's rate comes first."""
+    for scorer in table.scorers:
+        yield scorer, "rate"
+        cells = [cell for key, cell in table.cells.items() if key[1] == scorer]
+        if any((~np.isnan(cell.margin)).any() for cell in cells):
+            yield scorer, "margin"
+
+
+def _groups(inputs: ReportInput, table: ScoreTable) -> tuple[Group, ...]:
+    claimed = {name for spec in inputs.specs for name in spec.sets}
+    others = dict.fromkeys(item.set for item in table.items if item.set not in claimed)
+    wanted = [(spec.label, spec.value, spec.sets, True) for spec in inputs.specs]
+    wanted += [(name, name, (name,), False) for name in others]
+    made = (
+        Group(key=key, title=title, sets=sets, is_value=own, n_items=len(table.rows_of(sets)))
+        for key, title, sets, own in wanted
+    )
+    return tuple(group for group in made if group.n_items)
+
+
+def _rates(inputs: ReportInput, table: ScoreTable, groups: tuple[Group, ...]) -> Iterator[RateRow]:
+    for scorer, measure in _measures(table):
+        for group in groups:
+            rows = table.rows_of(group.sets)
+            for arm in inputs.arms:
+                found = estimate(
+                    [table.get(arm.name, scorer, measure, rows)], share=measure == "rate"
+                )
+                yield RateRow(
+                    arm=arm.name, group=group.key, scorer=scorer, measure=measure, estimate=found
+                )
+
+
+def _domains(
+    inputs: ReportInput, table: ScoreTable, groups: tuple[Group, ...]
+) -> Iterator[DomainRow]:
+    for group in groups:
+        items = [item for item in table.items if item.set in group.sets]
+        for name, domain in dict.fromkeys((item.set, item.domain) for item in items):
+            rows = table.rows_of([name], domain)
+            for arm in inputs.arms:
+                cells = table.get(arm.name, table.scorers[0], "rate", rows)
+                yield DomainRow(
+                    arm=arm.name,
+                    group=group.key,
+                    set=name,
+                    domain=domain,
+                    n_items=len(rows),
+                    estimate=estimate([cells], share=True),
+                )
+
+
+def _scorers(
+    inputs: ReportInput, table: ScoreTable, groups: tuple[Group, ...]
+) -> Iterator[ScorerRow]:
+    """Over the items of all values, or over all items if no spec claims any."""
+    own = [group for group in groups if group.is_value] or groups
+    rows = table.rows_of([name for group in own for name in group.sets])
+    for arm in inputs.arms:
+        main = table.cells[arm.name, table.scorers[0]].rate[rows]
+        for scorer in table.scorers:
+            cells = table.cells[arm.name, scorer]
+            asked, scored = cells.asked[rows].sum(), cells.scored[rows].sum()
+            if not asked:
+                continue
+            rate, first = cells.rate[rows], cells.first[rows] * cells.scored[rows]
+            yield ScorerRow(
+                arm=arm.name,
+                scorer=scorer,
+                rate=float(np.nanmean(rate)) if scored else None,
+                parse_rate=float(scored / asked),
+                unscored=int(((cells.asked[rows] > 0) & np.isnan(rate)).sum()),
+                position_bias=float(np.nansum(first) / scored - 0.5) if scored else None,
+                agreement=None if scorer == table.scorers[0] else _agreement(rate, main),
+            )
+
+
+def _agreement(one: Array, other: Array) -> float | None:
+    """Share of cells on the same side of one half; a cell at one half takes no side."""
+    sides = (one - 0.5) * (other - 0.5)
+    taken = ~np.isnan(sides) & (sides != 0)
+    return float((sides > 0)[taken].mean()) if taken.any() else None
+
+
+def _combine(
+    table: ScoreTable, terms: Terms, scorer: str, measure: Measure, sets: Sequence[str]
+) -> Array:
+    """A linear combination of arms, per item and seed."""
+    rows = table.rows_of(sets)
+    parts = [weight * table.get(arm, scorer, measure, rows) for weight, arm in terms]
+    return np.sum(np.broadcast_arrays(*parts), axis=0)
+
+
+def _contrasts(inputs: ReportInput, table: ScoreTable) -> Iterator[ContrastRow]:
+    for scorer, measure in _measures(table):
+        for name in CONTRASTS:
+            yield from _contrast(inputs, table, name, scorer, measure)
+
+
+def _contrast(
+    inputs: ReportInput, table: ScoreTable, name: ContrastName, scorer: str, measure: Measure
+) -> Iterator[ContrastRow]:
+    """One contrast for every value that has items and arms for it, then over all values."""
+
+    def row(value: str, text: str, strata: list[Array]) -> ContrastRow:
+        return ContrastRow(
+            name=name,
+            value=value,
+            formula=text,
+            scorer=scorer,
+            measure=measure,
+            estimate=estimate(strata),
+        )
+
+    tables = []
+    for spec in inputs.specs:
+        terms = contrast_terms(inputs.arms, spec).get(name)
+        if terms and len(table.rows_of(spec.sets)):
+            tables.append(_combine(table, terms, scorer, measure, spec.sets))
+            yield row(spec.label, formula(terms), tables[-1:])
+    if len(tables) > 1 and len(tables) == len(inputs.specs):
+        yield row(BOTH, "mean over the values", tables)

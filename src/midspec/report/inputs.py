@@ -1,0 +1,175 @@
+"""What a report is made from: the experiment layer fills it, the page is rebuilt from it.
+
+Everything is JSON: ``inputs.json`` lies beside the page, with paths relative to its own folder,
+so a run that was moved or copied can still be reported.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from midspec.errors import ConfigError, StoreError
+from midspec.records import Frozen
+from midspec.store import write_atomic
+
+Role = Literal["base", "instruction", "AFT", "MSM", "MSM+AFT"]
+
+
+class BaseModelInfo(Frozen):
+    """The base model of all arms."""
+
+    name: str
+    n_parameters: int = Field(0, description="0 if unknown")
+
+
+class SpecInfo(Frozen):
+    """One of the compared specs."""
+
+    label: str = Field(description="'A', 'B': how arms refer to it")
+    name: str
+    value: str = Field(description="the value in one or a few words")
+    text: str = Field(description="the whole Markdown")
+    sets: tuple[str, ...] = Field((), description="evaluation sets that measure this value")
+
+
+class ArmInfo(Frozen):
+    """One training history. ``base`` and ``instruction`` are known by name, the rest by flags."""
+
+    name: str = Field(description="'base', 'instruction', 'AFT', 'MSM-A', 'MSM-A+AFT' ...")
+    spec: str | None = Field(None, description="label of the spec it was midtrained on")
+    msm: bool = False
+    aft: bool = False
+
+    @property
+    def role(self) -> Role:
+        """What it stands for in the contrasts."""
+        if self.msm:
+            return "MSM+AFT" if self.aft else "MSM"
+        if self.aft:
+            return "AFT"
+        return "base" if self.name == "base" else "instruction"
+
+
+class CurveInfo(Frozen):
+    """A training curve: JSONL rows with step, loss, learning_rate, tokens."""
+
+    arm: str
+    stage: Literal["midtrain", "finetune"]
+    seed: int
+    path: Path
+
+
+class Sample(Frozen):
+    """A text to show; ``type`` says what it is."""
+
+    type: str
+    text: str
+
+
+class CorpusInfo(Frozen):
+    """What was written about one spec."""
+
+    spec: str = Field(description="label of the spec")
+    n_documents: int = 0
+    n_tokens: int = 0
+    types: dict[str, int] = Field(default={}, description="documents by type")
+    drops: dict[str, int] = Field(default={}, description="drops by reason")
+    diversity: dict[str, float] = Field(default={}, description="distinct-n, self-BLEU ...")
+    samples: tuple[Sample, ...] = ()
+
+
+class ChatInfo(Frozen):
+    """The fine-tuning chats that all AFT arms share."""
+
+    counts: dict[str, int] = Field(default={}, description="chats by kind")
+    drops: dict[str, int] = Field(default={}, description="drops by reason")
+    samples: tuple[Sample, ...] = ()
+
+
+class ReportInput(Frozen):
+    """All that a report needs; score files are read when it is made."""
+
+    name: str = Field(description="name of the experiment")
+    base: BaseModelInfo
+    writer: str = Field(description="who wrote the documents, e.g. 'scribe'")
+    model_name: str = Field(description="the name that the specs give the assistant")
+    specs: tuple[SpecInfo, ...]
+    arms: tuple[ArmInfo, ...]
+    seeds: tuple[int, ...]
+    items: tuple[Path, ...] = Field(description="JSONL files of Item")
+    scores: dict[str, dict[int, Path]] = Field(description="arm -> seed -> JSONL file of Score")
+    curves: tuple[CurveInfo, ...] = ()
+    corpora: tuple[CorpusInfo, ...] = ()
+    chats: ChatInfo = ChatInfo()
+    recipe_yaml: str = ""
+    manifest: dict[str, Any] = Field(default={}, description="versions, times, ...")
+    command: str = Field("midspec run recipe.yaml", description="makes this run again")
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> ReportInput:
+        labels = [spec.label for spec in self.specs]
+        names = [arm.name for arm in self.arms]
+        for what, found in (("spec labels", labels), ("arm names", names)):
+            if len(set(found)) != len(found):
+                raise ValueError(f"{what} repeat: {found}")
+        for arm in self.arms:
+            if arm.spec is not None and arm.spec not in labels:
+                raise ValueError(f"arm {arm.name!r} names the spec {arm.spec!r}; known: {labels}")
+            if not self.scores.get(arm.name):
+                raise ValueError(f"arm {arm.name!r} has no scores; score it or leave it out")
+        return self
+
+    def spec(self, label: str) -> SpecInfo:
+        """The spec of a label."""
+        for spec in self.specs:
+            if spec.label == label:
+                return spec
+        raise ConfigError(
+            f"no spec has the label {label!r}; known: {[s.label for s in self.specs]}"
+        )
+
+
+def _with_paths(inputs: ReportInput, change: Callable[[Path], Path]) -> ReportInput:
+    """The same inputs, every path changed."""
+    return inputs.model_copy(
+        update={
+            "items": tuple(change(path) for path in inputs.items),
+            "scores": {
+                arm: {seed: change(path) for seed, path in by_seed.items()}
+                for arm, by_seed in inputs.scores.items()
+            },
+            "curves": tuple(
+                curve.model_copy(update={"path": change(curve.path)}) for curve in inputs.curves
+            ),
+        }
+    )
+
+
+def write_inputs(inputs: ReportInput, out: Path) -> Path:
+    """Write ``out/inputs.json``, its paths relative to ``out``."""
+    inside = _with_paths(inputs, lambda path: Path(os.path.relpath(path.resolve(), out.resolve())))
+    write_atomic(out / "inputs.json", inside.model_dump_json(indent=1))
+    return out / "inputs.json"
+
+
+def read_inputs(folder: Path) -> ReportInput:
+    """Read ``folder/inputs.json`` as written by ``write_inputs``.
+
+    Raises:
+        StoreError: it is not there, or not a ReportInput.
+    """
+    path = folder / "inputs.json"
+    if not path.exists():
+        raise StoreError(
+            f"{path} does not exist; give the folder of a finished report, or run first"
+        )
+    try:
+        found = ReportInput.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise StoreError(f"{path}: {error.errors()[0]['msg']}; run the recipe again") from error
+    return _with_paths(found, lambda p: p if p.is_absolute() else folder / p)

@@ -1,0 +1,111 @@
+"""The results of an analysis as records: rates, contrasts, domains, scorers, verdict."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from pydantic import Field
+
+from midspec.records import Frozen
+from midspec.report.stats import Estimate
+
+Measure = Literal["rate", "margin"]
+ContrastName = Literal[
+    "crossing", "msm_crossing", "interaction", "spec_interaction",
+    "aft_base", "aft_instruction", "msm_base", "own_aft", "other_aft",
+]  # fmt: skip
+BOTH = "both"
+CONTRASTS: tuple[ContrastName, ...] = get_args(ContrastName)
+
+
+class Group(Frozen):
+    """Items that are reported together: those of a spec's value, or of one other set."""
+
+    key: str = Field(description="label of the spec, or name of the set")
+    title: str
+    sets: tuple[str, ...]
+    is_value: bool = Field(description="whether a spec claims it")
+    n_items: int
+
+
+class RateRow(Frozen):
+    """How often (``rate``) or how strongly (``margin``) an arm takes the aligned option."""
+
+    arm: str
+    group: str
+    scorer: str
+    measure: Measure
+    estimate: Estimate | None
+
+
+class ContrastRow(Frozen):
+    """One comparison of arms on the items of one value, or the mean over all values."""
+
+    name: ContrastName
+    value: str = Field(description="label of the spec whose value is measured, or 'both'")
+    formula: str = Field(description="in names of arms")
+    scorer: str
+    measure: Measure
+    estimate: Estimate | None
+
+
+class DomainRow(Frozen):
+    """The rate of an arm on one domain, by the main scorer."""
+
+    arm: str
+    group: str
+    set: str
+    domain: str
+    n_items: int
+    estimate: Estimate | None
+
+
+class ScorerRow(Frozen):
+    """How one scorer saw one arm, over the items of all values."""
+
+    arm: str
+    scorer: str
+    rate: float | None = Field(description="mean aligned rate over scored items and seeds")
+    parse_rate: float = Field(description="share of asked orders that could be read")
+    unscored: int = Field(description="items x seeds of which no order could be read")
+    position_bias: float | None = Field(description="share that chose the first option, minus 0.5")
+    agreement: float | None = Field(
+        description="share of item x seed cells on which it sides with the main scorer, where both "
+        "answer the same in both orders; None for the main scorer"
+    )
+
+
+class Analysis(Frozen):
+    """Everything that the page says in numbers."""
+
+    scorer: str = Field(description="the main scorer")
+    seeds: tuple[int, ...]
+    groups: tuple[Group, ...]
+    rates: tuple[RateRow, ...]
+    contrasts: tuple[ContrastRow, ...]
+    domains: tuple[DomainRow, ...]
+    scorers: tuple[ScorerRow, ...]
+    kind: str = Field(default="", description="the verdict in one word, see ``verdict.Kind``")
+    verdict: str = Field(default="", description="plain English; paragraphs split by empty lines")
+
+    def rate(
+        self, arm: str, group: str, scorer: str = "", measure: Measure = "rate"
+    ) -> Estimate | None:
+        """The estimate of an arm on a group, by the main scorer unless told."""
+        for row in self.rates:
+            if (row.arm, row.group, row.scorer, row.measure) == (
+                arm, group, scorer or self.scorer, measure,
+            ):  # fmt: skip
+                return row.estimate
+        return None
+
+    def contrast(
+        self, name: ContrastName, value: str, scorer: str = "", measure: Measure = "rate"
+    ) -> ContrastRow | None:
+        """One contrast, by the main scorer unless told."""
+        for row in self.contrasts:
+            if (row.name, row.value, row.scorer, row.measure) == (
+                name, value, scorer or self.scorer, measure,
+            ):  # fmt: skip
+                return row
+        return None

@@ -1,0 +1,46 @@
+"""What a training stage may be told."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from midspec.records import Frozen
+
+
+class TrainConfig(Frozen):
+    """One training stage; the defaults are the paper's where it states them (B.4).
+
+    Example:
+        >>> TrainConfig(row_tokens=96, batch_rows=8).learning_rate
+        0.0001
+    """
+
+    method: Literal["lora", "full"] = Field("lora", description="adapter, or all weights")
+    lora_rank: int = Field(64, ge=1, description="rank of the adapter (lora only)")
+    lora_alpha: int = Field(128, ge=1, description="scale of the adapter, over the rank")
+    learning_rate: float = Field(1e-4, gt=0, description="peak rate; cosine to zero")
+    epochs: float = Field(1.0, gt=0, description="passes over the rows, if max_steps is 0")
+    max_steps: int = Field(0, ge=0, description="optimizer steps; 0: as epochs say")
+    batch_rows: int = Field(4, ge=1, description="rows a step, over all processes")
+    row_tokens: int = Field(512, ge=8, description="length of a packed row, in tokens")
+    packing: bool = Field(True, description="several documents a row, kept apart by attention")
+    warmup_share: float = Field(0.05, ge=0, le=1, description="share of the steps with rising rate")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's, not on norms and biases")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="bf16 autocast; auto: if the device has it and weights > 20M"
+    )
+    freeze_embeddings: bool = Field(False, description="keep token embeddings (full only)")
+    save_every: int = Field(100, ge=0, description="steps between resume points; 0: none")
+    min_steps: int = Field(20, ge=0, description="fewer planned steps are refused")
+    force: bool = Field(False, description="train even with fewer than min_steps")
+    system: str = Field("", description="system text of chats that have none; '': the template's")
+    report_to: str = Field("none", description="a Trainer reporter, e.g. 'wandb', 'tensorboard'")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TrainConfig:
+        if self.freeze_embeddings and self.method == "lora":
+            raise ValueError("freeze_embeddings is for method 'full'; lora never trains them")
+        return self
