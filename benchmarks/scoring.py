@@ -78,7 +78,9 @@ def shared(model, rows: list[Tokens], batch_rows: int) -> list[Logprobs]:
     return found
 
 
-def rate(run: Callable[[list[Tokens]], list[Logprobs]], rows: list[Tokens], seconds: float, repeats: int) -> float:
+def rate(
+    run: Callable[[list[Tokens]], list[Logprobs]], rows: list[Tokens], seconds: float, repeats: int
+) -> float:
     """Items (both orders) a second, the median over ``repeats`` runs that share ``seconds``."""
     trial = rows[:32]
     run(trial[:4])

@@ -47,7 +47,9 @@ class Record(Frozen):
             type(self).__name__, self.model_dump(mode="json", exclude={"id", *self.cosmetic})
         )
         if self.id and self.id != found:
-            raise ValueError(f"{type(self).__name__} {self.id!r} does not match its content ({found})")
+            raise ValueError(
+                f"{type(self).__name__} {self.id!r} does not match its content ({found})"
+            )
         object.__setattr__(self, "id", found)
         return self
 
@@ -67,7 +69,7 @@ class Preference(Record):
 
     item: str
     direction: Literal["like", "dislike"]
-    reason: str = Field("", description="a clause that can follow 'because'")
+    reason: str = Field(default="", description="a clause that can follow 'because'")
 
 
 class Section(Frozen):
@@ -91,7 +93,9 @@ class Spec(Record):
     model_name: str
     provider_name: str
     language: str = "english"
-    value: str = Field("", description="the value in one or a few words, e.g. 'affordability'")
+    value: str = Field(
+        default="", description="the value in one or a few words, e.g. 'affordability'"
+    )
     sections: tuple[Section, ...] = ()
     preferences: tuple[Preference, ...] = ()
 
@@ -118,11 +122,13 @@ class Plan(Record):
     """A node of the document tree (paper, B.1): domain > subdomain > assertion, type > idea."""
 
     level: PlanLevel
-    parent: str = Field("", description="id of the node above; empty for a domain")
+    parent: str = Field(default="", description="id of the node above; empty for a domain")
     position: int = Field(description="place among its siblings, from 0")
     title: str
-    text: str = Field("", description="description, claim or idea, by level")
-    section: str = Field("", description="verbatim part of the spec that a subdomain covers")
+    text: str = Field(default="", description="description, claim or idea, by level")
+    section: str = Field(
+        default="", description="verbatim part of the spec that a subdomain covers"
+    )
 
 
 class Document(Record):
@@ -131,7 +137,9 @@ class Document(Record):
     plan: str = Field(description="id of the idea it was written from")
     type: str = Field(description="document type, e.g. 'internal memo'")
     text: str
-    claims: tuple[str, ...] = Field((), description="ids of spec claims or preferences it uses")
+    claims: tuple[str, ...] = Field(
+        default=(), description="ids of spec claims or preferences it uses"
+    )
     writer: str
 
 
@@ -148,7 +156,9 @@ class Conversation(Record):
     kind: Literal["preference", "identity", "instruction"]
     messages: tuple[Message, ...]
     question_type: str = ""
-    item: str = Field("", description="the preferred or rejected item that it shows, if any")
+    item: str = Field(
+        default="", description="the preferred or rejected item that it shows, if any"
+    )
     writer: str
 
 
@@ -158,7 +168,7 @@ class Drop(Frozen):
     record: str = Field(description="id of the record (or of the plan, if nothing was written)")
     reason: str = Field(description="e.g. 'truncated', 'refusal', 'near_duplicate'")
     evidence: str = ""
-    of: str = Field("", description="id of the record it repeats, for duplicates")
+    of: str = Field(default="", description="id of the record it repeats, for duplicates")
 
 
 # -- training and evaluation --------------------------------------------------------------
@@ -173,7 +183,7 @@ class Checkpoint(Frozen):
     base: str = Field(description="'smollm2', 'terrarium', 'tiny', a Hugging Face id or a folder")
     path: str = ""
     adapter: bool = False
-    model_name: str = Field("", description="name the system prompt gives the assistant")
+    model_name: str = Field(default="", description="name the system prompt gives the assistant")
 
 
 class Item(Record):

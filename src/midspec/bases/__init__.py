@@ -6,6 +6,7 @@ Start at ``registry.py`` (names), then ``loading.py`` (weights), then ``chat.py`
 from __future__ import annotations
 
 from midspec.bases.chat import chat_messages, document_end, encode_chat, system_prompt
+from midspec.bases.identity import checkpoint_at, fingerprint, n_parameters
 from midspec.bases.loading import Loaded, load, load_model, load_tokenizer
 from midspec.bases.registry import BaseInfo, get_base, list_bases, resolve
 
@@ -13,13 +14,16 @@ __all__ = [
     "BaseInfo",
     "Loaded",
     "chat_messages",
+    "checkpoint_at",
     "document_end",
     "encode_chat",
+    "fingerprint",
     "get_base",
     "list_bases",
     "load",
     "load_model",
     "load_tokenizer",
+    "n_parameters",
     "resolve",
     "system_prompt",
 ]

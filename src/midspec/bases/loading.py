@@ -86,9 +86,12 @@ def attach_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Any:
     if not (folder / "adapter_model.safetensors").exists():
         raise BaseError(f"no adapter_model.safetensors in {str(folder)!r}; train it first")
     with quiet(), _explained(str(folder)):
-        return PeftModel.from_pretrained(
+        found = PeftModel.from_pretrained(
             model, folder, is_trainable=trainable, use_safetensors=True
         )
+    # The name on disk may be ours ('smollm2'); peft would look for it on the Hub when it saves.
+    found.peft_config["default"].base_model_name_or_path = model.name_or_path
+    return found
 
 
 @contextlib.contextmanager

@@ -10,7 +10,11 @@ from midspec.chats.preferences import preferences_only, reason_words, shared_pre
 from midspec.chats.stance import wrong_preference
 from midspec.chats.write import ChatConfig, chat_requests, write_chats
 
+# Part of the keys of what this room makes: raise it when the code changes the result.
+VERSION = 1
+
 __all__ = [
+    "VERSION",
     "ChatConfig",
     "Opaque",
     "chat_requests",

@@ -56,8 +56,10 @@ def read_chats(path: Path) -> Iterator[Conversation]:
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "mine.jsonl"
-        >>> turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
-        >>> _ = path.write_text(json.dumps({"messages": turns}))
+        >>> _ = path.write_text(
+        ...     '{"messages": [{"role": "user", "content": "Hi"},'
+        ...     ' {"role": "assistant", "content": "Hello."}]}'
+        ... )
         >>> [chat.messages[1].content for chat in read_chats(path)]
         ['Hello.']
     """

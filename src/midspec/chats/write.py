@@ -30,16 +30,22 @@ class ChatConfig(Frozen):
     """How many chats of which kind; equal configs and preferences give equal requests."""
 
     n_per_preference: int = Field(
-        40, ge=0, description="chats for each preference (paper, C.2: about 400)"
+        default=40, ge=0, description="chats for each preference (paper, C.2: about 400)"
     )
     question_types: tuple[QuestionType, ...] = Field(
-        get_args(QuestionType), min_length=1, description="types of questions, taken in turn"
+        default=get_args(QuestionType),
+        min_length=1,
+        description="types of questions, taken in turn",
     )
-    n_identity: int = Field(40, ge=0, description="chats about who the assistant is")
-    seed: int = Field(0, description="draws the other item of a pair, and the writer's samples")
-    max_tokens: int = Field(512, gt=0, description="limit of a reply, in the writer's tokens")
+    n_identity: int = Field(default=40, ge=0, description="chats about who the assistant is")
+    seed: int = Field(
+        default=0, description="draws the other item of a pair, and the writer's samples"
+    )
+    max_tokens: int = Field(
+        default=512, gt=0, description="limit of a reply, in the writer's tokens"
+    )
     reason_words: tuple[str, ...] = Field(
-        (), description="stems that give a reason away; see midspec.chats.reason_words"
+        default=(), description="stems that give a reason away; see midspec.chats.reason_words"
     )
 
     @field_validator("question_types")

@@ -45,9 +45,7 @@ eval_app, base_app, terrarium_app = (typer.Typer() for _ in range(3))
 
 
 def _read(name: str, model_name: str, provider_name: str) -> Spec:
-    return spec.read_spec(
-        spec.find_spec(name), model_name=model_name, provider_name=provider_name
-    )
+    return spec.read_spec(spec.find_spec(name), model_name=model_name, provider_name=provider_name)
 
 
 # -- spec -----------------------------------------------------------------------------------

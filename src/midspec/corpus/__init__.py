@@ -8,7 +8,11 @@ from midspec.corpus.diversity import Diversity, Phrase, diversity
 from midspec.corpus.documents import DocumentConfig, write_documents
 from midspec.corpus.plan import PlanConfig, make_plan
 
+VERSION = 1
+"""Part of the key of plans and documents; raise it when equal requests give other records."""
+
 __all__ = [
+    "VERSION",
     "Diversity",
     "DocumentConfig",
     "Phrase",

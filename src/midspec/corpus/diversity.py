@@ -55,10 +55,9 @@ def _reservoir(texts: Iterable[str], size: int, seed: int) -> tuple[list[list[st
     for text in texts:
         words = _words(text)
         n_words += len(words)
-        place = n_texts if n_texts < size else rng.randrange(n_texts + 1)
-        if place == len(sample):
+        if n_texts < size:
             sample.append(words)
-        elif place < size:
+        elif (place := rng.randrange(n_texts + 1)) < size:
             sample[place] = words
         n_texts += 1
     return sample, n_texts, n_words

@@ -100,10 +100,11 @@ def _check(ideas: Sequence[Plan], nodes: dict[str, Plan]) -> None:
     if not ideas:
         raise ConfigError("the plan holds no ideas; make a plan first, and look at its drops")
     for idea in ideas:
-        path = path_variables(idea, nodes).keys()
-        if missing := {"type", "subdomain", "domain"} - path:
+        path = path_variables(idea, nodes)
+        missing = [level for level in ("type", "subdomain", "domain") if level not in path]
+        if missing:
             raise ConfigError(
-                f"idea {idea.id} has no {sorted(missing)[0]} above it; pass all nodes of the plan"
+                f"idea {idea.id} has no {missing[0]} above it; pass all nodes of the plan"
             )
 
 

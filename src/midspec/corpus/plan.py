@@ -133,22 +133,23 @@ class _Planner:
                 record=above or self.spec.id, reason=reason, evidence=f"{level}s: {evidence}"
             )
             return
-        siblings = self._names(above, level)
-        for number, member in enumerate(members):
+        siblings, fresh = self._names(above, level), 0
+        for member in members:
             node = self._node(level, above, len(siblings), member)
             name = _name(node)
             if isinstance(member, _Subdomain) and not node.section:
                 yield Drop(
                     record=node.id, reason="section_not_in_spec", evidence=member.section[:200]
                 )
-            elif number >= n:
-                yield Drop(record=node.id, reason="surplus", evidence=node.title)
             elif name in siblings:
                 yield Drop(
                     record=node.id, reason="duplicate", evidence=node.title, of=siblings[name]
                 )
+            elif fresh == n:
+                yield Drop(record=node.id, reason="surplus", evidence=node.title)
             else:
                 siblings[name] = node.id
+                fresh += 1
                 yield node
 
     def _names(self, parent: str, level: PlanLevel) -> dict[str, str]:
@@ -170,11 +171,14 @@ class _Planner:
 
     async def _shortfalls(self) -> AsyncGenerator[Plan | Drop]:
         """What was asked for and did not come."""
-        wanted = {"subdomain": ("type", self.config.n_types), "type": ("idea", self.config.n_ideas)}
+        wanted: dict[PlanLevel, tuple[PlanLevel, int]] = {
+            "subdomain": ("type", self.config.n_types),
+            "type": ("idea", self.config.n_ideas),
+        }
         for node in list(self.nodes.values()):
             if node.level in wanted:
                 level, n = wanted[node.level]
-                have = len(self._names(node.id, level))  # type: ignore[arg-type]
+                have = len(self._names(node.id, level))
                 if have < n:
                     yield Drop(record=node.id, reason="short", evidence=f"{have} of {n} {level}s")
 

@@ -10,7 +10,11 @@ from midspec.curate.leak import EvaluationLeak
 from midspec.curate.rules import Refusal, Rule, TooShort, Truncated, WrongIdentity
 from midspec.curate.text import text_of
 
+# Part of the keys of what this room makes: raise it when the code changes the result.
+VERSION = 1
+
 __all__ = [
+    "VERSION",
     "EvaluationLeak",
     "ExactDuplicate",
     "NearDuplicate",

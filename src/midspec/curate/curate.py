@@ -70,16 +70,15 @@ def split(
     dropped: Path,
 ) -> Tally:
     """Curate into two JSONL files (replaced if there), one line for each record, streaming."""
-    n_kept, reasons = 0, Counter[str]()
+    n, reasons = 0, Counter[str]()
     for path in (kept, dropped):
         path.unlink(missing_ok=True)
     with Journal(kept) as keep, Journal(dropped) as drop:
-        n = -1
-        for n, result in enumerate(curate(records, rules)):
+        for result in curate(records, rules):
+            n += 1
             if isinstance(result, Drop):
                 drop.append(result)
                 reasons[result.reason] += 1
             else:
                 keep.append(result)
-                n_kept += 1
-    return Tally(n=n + 1, n_kept=n_kept, reasons=dict(reasons.most_common()))
+    return Tally(n=n, n_kept=n - reasons.total(), reasons=dict(reasons.most_common()))

@@ -9,7 +9,9 @@ from midspec.records import Conversation, Document, Drop, Item
 
 SPAN = 8  # words in a row that two texts do not share by chance
 # Options that only answer, and so are found everywhere.
-GENERIC = frozenset(["yes", "no", "true", "false", "agree", "disagree", "a", "b", "both", "neither"])
+GENERIC = frozenset(
+    ["yes", "no", "true", "false", "agree", "disagree", "a", "b", "both", "neither"]
+)
 
 
 class EvaluationLeak:

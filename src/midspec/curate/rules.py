@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Protocol
 
-from midspec.curate.text import model_text, words_of
+from midspec.curate.text import words_of
 from midspec.records import Conversation, Document, Drop, Spec
 
 
@@ -44,7 +44,7 @@ class TooShort:
         return Drop(record=record.id, reason=self.name, evidence=f"{n} words")
 
 
-ENDINGS = tuple(".!?\"')*|>`:]}_~…”’»。！？") + ("---",)
+ENDINGS = (*".!?\"')*|>`:]}_~…”’»。！？", "---")
 LIST_LINE = re.compile(r"\s*([-*+•]|\d+[.)]|#+|\|)\s")
 DASHED_NAME = re.compile(r"\s*[-–—~]\s*\w")
 SHORT_LINE = 5  # words of a line that can be a signature
@@ -63,13 +63,9 @@ class Truncated:
 
     def check(self, record: Document | Conversation) -> Drop | None:
         """Drop if the document, or the last answer, is unfinished."""
-        text = record.text
-        if isinstance(record, Conversation):
-            answers = [m.content for m in record.messages if m.role == "assistant"]
-            text = answers[-1] if answers else ""
-            if len(text.split()) <= SHORT_ANSWER:
-                return None
-        if finished(text):
+        text = (_turns(record) or [""])[-1]
+        short = isinstance(record, Conversation) and len(text.split()) <= SHORT_ANSWER
+        if short or finished(text):
             return None
         return Drop(record=record.id, reason=self.name, evidence=text.rstrip()[-60:])
 
@@ -133,10 +129,11 @@ class Refusal:
         return None
 
 
-def _turns(record: Document | Conversation) -> Iterable[str]:
+def _turns(record: Document | Conversation) -> list[str]:
+    """What the model says: one text for a document, one for each of its turns in a chat."""
     if isinstance(record, Document):
-        return (record.text,)
-    return tuple(m.content for m in record.messages if m.role == "assistant")
+        return [record.text]
+    return [m.content for m in record.messages if m.role == "assistant"]
 
 
 ASSISTANTS = (
@@ -182,7 +179,7 @@ class WrongIdentity:
 
     def check(self, record: Document | Conversation) -> Drop | None:
         """Drop if the text gives the model another identity, or none."""
-        text = model_text(record).replace("’", "'")
+        text = "\n".join(_turns(record)).replace("’", "'")
         for found in self._claims.finditer(text):
             if not re.search(r"\b(?:not|never)\b|n't\b", found.group(0), re.IGNORECASE):
                 return self._drop(record, found.group(0))

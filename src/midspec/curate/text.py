@@ -22,13 +22,6 @@ def text_of(record: Document | Conversation) -> str:
     return "\n".join(m.content for m in record.messages if m.role != "system")
 
 
-def model_text(record: Document | Conversation) -> str:
-    """What the model is trained to say: a document's text, or the assistant's turns only."""
-    if isinstance(record, Document):
-        return record.text
-    return "\n".join(m.content for m in record.messages if m.role == "assistant")
-
-
 def words_of(text: str) -> list[str]:
     """Words without case, accents and punctuation.
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from transformers import PreTrainedTokenizerBase
-
+from midspec.bases import chat_messages
 from midspec.errors import EvalError
 from midspec.evals.parse import LETTERS
-from midspec.records import Item
+from midspec.records import Item, Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _LETTERED = re.compile(r"A[:.)]\s*\{a\}.*B[:.)]\s*\{b\}", re.DOTALL)
 
@@ -71,17 +73,14 @@ def _ordered(item: Item, order: Literal[0, 1]) -> Ask:
 
 
 def chat_prompt(tokenizer: PreTrainedTokenizerBase, system: str, question: str) -> str:
-    """The chat up to where the assistant's reply begins; an empty ``system`` gives no such turn."""
+    """The chat up to where the assistant's reply begins; an empty ``system`` is the template's own."""
     if not tokenizer.chat_template:
         raise EvalError(
             "the tokenizer has no chat template, so questions cannot be put to the model; "
             "save one with it (tokenizer.chat_template)"
         )
-    messages = [{"role": "system", "content": system}] if system else []
-    messages.append({"role": "user", "content": question})
-    return str(
-        tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    )
+    messages = chat_messages([Message(role="user", content=question)], system)
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, system: str, ask: Ask) -> Tokens:

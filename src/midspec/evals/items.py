@@ -77,9 +77,7 @@ def _item(line: str, place: str) -> Item:
         raise EvalError(f"{place} is not an item: {field}: {first['msg']}") from error
     if ("{a}" in item.question) != ("{b}" in item.question):
         raise EvalError(f"{place} shows one option only; use both {{a}} and {{b}}, or neither")
-    left, right = (option.strip().casefold() for option in item.options)
-    if not left or left == right:
-        raise EvalError(f"{place} has options {item.options}; give two different texts")
-    if not right:
-        raise EvalError(f"{place} has an empty option; give two different texts")
+    texts = {option.strip().casefold() for option in item.options}
+    if len(texts) == 1 or "" in texts:
+        raise EvalError(f"{place} has the options {item.options}; give two different texts")
     return item

@@ -19,7 +19,9 @@ Logprobs = tuple[list[float], list[float]]
 
 
 @torch.inference_mode()
-def answer_logprobs(model: PreTrainedModel, rows: Sequence[Tokens], prefix: Prefix) -> list[Logprobs]:
+def answer_logprobs(
+    model: PreTrainedModel, rows: Sequence[Tokens], prefix: Prefix
+) -> list[Logprobs]:
     """For each row the log-probabilities (nats) of the tokens of both answers, given the prompt."""
     layout = _Layout(rows, len(prefix.tokens))
     device = model.device

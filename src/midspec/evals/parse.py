@@ -107,19 +107,21 @@ def _favours(mention: _Mention, tokens: list[str], inside: set[int]) -> bool:
     """Whether the option is named with approval: no negation reaches it, and it is no rival."""
     before: list[str] = []
     for i in range(mention.start - 1, -1, -1):
-        if i not in inside:
-            if tokens[i] in _ENDS:
-                break
-            if _negates(tokens, i):
-                return False
-            before.append(tokens[i])
+        if i in inside:
+            before.append("")
+            continue
+        if tokens[i] in _ENDS:
+            break
+        if _negates(tokens, i):
+            return False
+        before.append(tokens[i])
     for i in range(mention.end, len(tokens)):
         if i not in inside:
             if tokens[i] in _ENDS or tokens[i] == ",":
                 break
             if _negates(tokens, i):
                 return False
-    return not _is_rival([t for t in before if _is_word(t)])
+    return not _is_rival([t for t in before if t not in _ARTICLES])
 
 
 def _negates(tokens: list[str], i: int) -> bool:
@@ -129,7 +131,10 @@ def _negates(tokens: list[str], i: int) -> bool:
 
 
 def _is_rival(before: list[str]) -> bool:
-    """Whether the words before (nearest first) make it the lesser: over, than, instead of, to."""
+    """Whether the words before make it the lesser: over, than, instead of, prefer ... to.
+
+    ``before``: nearest first, without articles, ``""`` for the words of an option.
+    """
     if not before:
         return False
     if before[0] in _RIVAL or before[:2] == ["of", "instead"]:
@@ -147,7 +152,9 @@ _CUE = (
 _NAMED = re.compile(
     r"(?<![\w'])(A(?!\s+[a-z])|A(?=\s+(?:and|or|over|is|because|since|rather|instead|but)\b)|B)(?![\w'])"
 )
-_LED = re.compile(rf"(?:^|[(\[]|\b{_CUE}\b(?:\s+(?:is|would\s+be))?\s*:?)\s*[(\[]?\s*$", re.IGNORECASE)
+_LED = re.compile(
+    rf"(?:^|[(\[]|\b{_CUE}\b(?:\s+(?:is|would\s+be))?\s*:?)\s*[(\[]?\s*$", re.IGNORECASE
+)
 
 
 def _parse_letter(text: str) -> Choice:
@@ -155,10 +162,7 @@ def _parse_letter(text: str) -> Choice:
     plain = re.sub(r"[*_\"'`“”‘]", "", text.replace("n't", " not").replace("n’t", " not")).strip()
     if re.fullmatch(r"\W*[ab]\W*", plain):
         plain = plain.upper()
-    votes = [
-        (LETTERS.index(m[1]), _letter_favoured(plain, m))
-        for m in _NAMED.finditer(plain)
-    ]
+    votes = [(LETTERS.index(m[1]), _letter_favoured(plain, m)) for m in _NAMED.finditer(plain)]
     if len({option for option, _ in votes}) == 1 and not any(
         _LED.search(plain[: m.start()]) for m in _NAMED.finditer(plain)
     ):

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
+from midspec.bases import Loaded
 from midspec.errors import EvalError
 from midspec.evals.ask import Tokens, asks, tokenize
-from midspec.evals.greedy import greedy_replies, stop_tokens
-from midspec.evals.logprob import Logprobs, answer_logprobs
 from midspec.evals.parse import LETTERS, Choice, parse_choice
-from midspec.evals.prefix import Prefix, shared_prefix
 from midspec.progress import Progress, silent
 from midspec.records import Item, Score
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from midspec.evals.logprob import Logprobs
+    from midspec.evals.prefix import Prefix
 
 Scorer = Literal["logprob", "greedy"]
 
@@ -27,17 +29,8 @@ Scorer = Literal["logprob", "greedy"]
 TIE_NATS = 1e-5
 
 
-class Scorable(Protocol):
-    """What is scored: a causal language model and its tokenizer with a chat template."""
-
-    @property
-    def model(self) -> PreTrainedModel: ...
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerBase: ...
-
-
 def score(
-    loaded: Scorable,
+    loaded: Loaded,
     items: Sequence[Item],
     *,
     system: str,
@@ -65,7 +58,7 @@ def score(
 
 
 def _score(
-    loaded: Scorable,
+    loaded: Loaded,
     items: Sequence[Item],
     system: str,
     scorers: tuple[Scorer, ...],
@@ -73,6 +66,8 @@ def _score(
     max_new_tokens: int,
     progress: Progress,
 ) -> Iterator[Score]:
+    from midspec.evals.prefix import shared_prefix  # torch is imported when a model is scored
+
     model, tokenizer = loaded.model, loaded.tokenizer
     rows = [tokenize(tokenizer, system, ask) for item in items for ask in asks(item)]
     if not rows:
@@ -105,6 +100,8 @@ def _batches(rows: list[Tokens], batch_rows: int) -> Iterator[list[Tokens]]:
 
 
 def _by_logprob(model: PreTrainedModel, batch: list[Tokens], prefix: Prefix) -> Iterator[Score]:
+    from midspec.evals.logprob import answer_logprobs
+
     for row, logprobs in zip(batch, answer_logprobs(model, batch, prefix), strict=True):
         yield from _margins(row, logprobs)
 
@@ -128,8 +125,10 @@ def _margin(row: Tokens, scorer: Literal["logprob", "logprob_raw"], margin: floa
 
 
 def _by_text(
-    loaded: Scorable, batch: list[Tokens], prefix: Prefix, max_new_tokens: int
+    loaded: Loaded, batch: list[Tokens], prefix: Prefix, max_new_tokens: int
 ) -> Iterator[Score]:
+    from midspec.evals.greedy import greedy_replies, stop_tokens
+
     replies = greedy_replies(
         loaded.model,
         [row.question for row in batch],

@@ -1,16 +1,16 @@
 """From a recipe to its graph: the only place where the stages meet.
 
-    specs -> plan -> documents -> curate -\
-      \----> chats -> curate ---------------> midtrain -> finetune -> scores
-    evaluation sets -> items --------------/                       /
-                         \----------------------------------------/
+spec A, spec B -> plan -> documents -> curate -> midtrain -.
+preferences of both ----> chats -----> curate ------------> finetune -> scores
+evaluation sets --------> items (curate drops what mentions them) ------^
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,20 +18,24 @@ from typing import Any, TypeVar
 from midspec import bases, chats, corpus, curate, evals, train
 from midspec.errors import ConfigError
 from midspec.experiment.graph import Stage
-from midspec.experiment.recipe import Arm, Recipe, SpecLabel, Step
-from midspec.llm import open_writer, prompt_hash
+from midspec.experiment.recipe import Recipe, SpecLabel, Step
+from midspec.llm import Writer, open_writer, prompt_hash
 from midspec.progress import Progress
-from midspec.records import Checkpoint, Conversation, Document, Drop, Frozen, Item, Plan, Spec, digest
+from midspec.records import (
+    Checkpoint,
+    Conversation,
+    Document,
+    Drop,
+    Frozen,
+    Item,
+    Plan,
+    Spec,
+    digest,
+)
 from midspec.spec import find_spec, read_spec
 from midspec.store import Artifact, read_records, write_records
 
 R = TypeVar("R", bound=Frozen)
-
-# The system prompt that evaluation and fine-tuning share; it names the model, as documents do.
-SYSTEM = {
-    "english": "You are {model_name}, an AI assistant made by {provider_name}.",
-    "terrarium": "you are {model_name}",
-}
 
 
 @dataclass(frozen=True)
@@ -76,15 +80,9 @@ class _Builder:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.specs = read_specs(recipe)
-        language = self.specs["A"].language
-        if language not in SYSTEM:
-            raise ConfigError(
-                f"language {language!r} of the specs is unknown; known: {', '.join(SYSTEM)}"
-            )
-        self.language = language
-        self.system = SYSTEM[language].format(
-            model_name=recipe.model_name, provider_name=recipe.provider_name
-        )
+        self.language = self.specs["A"].language
+        # Fine-tuning and evaluation share the system prompt; it names the model, as documents do.
+        self.system = bases.system_prompt(recipe.model_name, recipe.provider_name, self.language)
         self.base = {"base": recipe.base, "weights": bases.fingerprint(recipe.base)}
         self.items = self._items()
         self.raw_chats = self._chats()
@@ -98,7 +96,7 @@ class _Builder:
                 for step in arm.steps:
                     trained = self._train(step, trained, seed)
                     training[arm.name, seed, step.stage] = trained
-                scores[arm.name, seed] = self._scores(arm, trained)
+                scores[arm.name, seed] = self._scores(trained)
         for label in self.specs:
             for seed in recipe.seeds:
                 corpora[label, seed] = self._curated_corpus(label, seed)
@@ -114,13 +112,36 @@ class _Builder:
         names = sorted(f"{room}/{path.stem}" for path in folder.glob("*.md"))
         return {"writer": self.recipe.writer, "prompts": {n: prompt_hash(n) for n in names}}
 
+    def _write(
+        self,
+        out: Artifact,
+        name: str,
+        stage: Callable[..., AsyncIterator[Any]],
+        *inputs: Any,
+        **settings: Any,
+    ) -> dict[str, Any]:
+        """Run a stage that asks the writer; its replies are in the artifact's journal."""
+
+        async def records() -> AsyncIterator[Any]:
+            async with _opened(self.recipe.writer) as writer:
+                async for record in stage(
+                    *inputs,
+                    writer,
+                    journal=out.file("replies.jsonl"),
+                    concurrency=self.recipe.concurrency,
+                    **settings,
+                ):
+                    yield record
+
+        return _save(out, name, _stream(records()))
+
     def _plan(self, label: SpecLabel) -> Stage:
         spec, config = self.specs[label], self.recipe.plan
 
         def work(out: Artifact, _: tuple[Artifact, ...], progress: Progress) -> dict[str, Any]:
-            writer = open_writer(self.recipe.writer)
-            made = corpus.make_plan(spec, writer, config, out.file("replies.jsonl"), progress)
-            return _save(out, "plans", made)
+            return self._write(
+                out, "plans", corpus.make_plan, spec, config=config, progress=progress
+            )
 
         return Stage(
             kind="plan",
@@ -139,11 +160,15 @@ class _Builder:
 
         def work(out: Artifact, inputs: tuple[Artifact, ...], progress: Progress) -> dict[str, Any]:
             plans = list(read_records(inputs[0].path / "plans.jsonl", Plan))
-            writer = open_writer(self.recipe.writer)
-            written = corpus.write_documents(
-                spec, plans, writer, config, out.file("replies.jsonl"), progress
+            return self._write(
+                out,
+                "documents",
+                corpus.write_documents,
+                spec,
+                plans,
+                config=config,
+                progress=progress,
             )
-            return _save(out, "documents", written)
 
         return Stage(
             kind="documents",
@@ -162,15 +187,14 @@ class _Builder:
 
     def _chats(self) -> Stage:
         preferences = chats.shared_preferences(list(self.specs.values()))
-        reasons = sorted({p.reason for s in self.specs.values() for p in s.preferences})
-        config = self.recipe.chats
+        config = self.recipe.chats.model_copy(
+            update={"reason_words": chats.reason_words(list(self.specs.values()))}
+        )
 
         def work(out: Artifact, _: tuple[Artifact, ...], progress: Progress) -> dict[str, Any]:
-            writer = open_writer(self.recipe.writer)
-            written = chats.write_chats(
-                preferences, writer, config, out.file("replies.jsonl"), progress
+            return self._write(
+                out, "chats", chats.write_chats, preferences, config=config, progress=progress
             )
-            return _save(out, "chats", written)
 
         return Stage(
             kind="chats",
@@ -178,7 +202,6 @@ class _Builder:
             version=chats.VERSION,
             config={
                 "preferences": preferences.id,
-                "reasons": reasons,
                 **self._writer_config("chats"),
                 **config.model_dump(),
             },
@@ -188,9 +211,7 @@ class _Builder:
     def _aft_chats(self) -> Stage:
         return self._curate(self.raw_chats, "chats", Conversation, self.specs["A"], "chats")
 
-    def _curate(
-        self, source: Stage, name: str, kind: type[Any], spec: Spec, what: str
-    ) -> Stage:
+    def _curate(self, source: Stage, name: str, kind: type[Any], spec: Spec, what: str) -> Stage:
         # Recall and own-preference items ask about what the corpus teaches: no leak.
         held_out = sorted({*self.sets["A"], *self.sets["B"]})
 
@@ -198,7 +219,7 @@ class _Builder:
             items = read_records(inputs[1].path / "items.jsonl", Item)
             rules = curate.default_rules(spec, [i for i in items if i.set in held_out])
             records = read_records(inputs[0].path / f"{name}.jsonl", kind)
-            return _save_kept(out, name, curate.curate(_counted(records, progress), rules))
+            return _save(out, name, curate.curate(_counted(records, progress), rules))
 
         return Stage(
             kind="curate",
@@ -292,7 +313,7 @@ class _Builder:
             return Checkpoint(base=self.recipe.base, model_name=self.recipe.model_name)
         return bases.checkpoint_at(trained.path / "model", self.recipe.base)
 
-    def _scores(self, arm: Arm, trained: Stage | None) -> Stage:
+    def _scores(self, trained: Stage | None) -> Stage:
         scorers = self.recipe.evals.scorers
 
         def work(out: Artifact, inputs: tuple[Artifact, ...], progress: Progress) -> dict[str, Any]:
@@ -326,9 +347,14 @@ def _counted(records: Iterable[R], progress: Progress) -> Iterator[R]:
         yield record
 
 
-def _save(out: Artifact, name: str, made: AsyncIterator[Any]) -> dict[str, Any]:
-    """Write what an asynchronous stage yields: kept records and drops, each to its file."""
-    return _save_kept(out, name, _stream(made))
+@asynccontextmanager
+async def _opened(name: str) -> AsyncIterator[Writer]:
+    writer = open_writer(name)
+    try:
+        yield writer
+    finally:
+        if close := getattr(writer, "close", None):
+            await close()
 
 
 def _stream(made: AsyncIterator[R]) -> Iterator[R]:
@@ -342,7 +368,7 @@ def _stream(made: AsyncIterator[R]) -> Iterator[R]:
             yield record
 
 
-def _save_kept(out: Artifact, name: str, records: Iterable[Any]) -> dict[str, Any]:
+def _save(out: Artifact, name: str, records: Iterable[Any]) -> dict[str, Any]:
     drops: list[Drop] = []
 
     def kept() -> Iterator[Any]:

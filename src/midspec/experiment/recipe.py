@@ -59,7 +59,9 @@ class Arm(Frozen):
 
 
 def _arm(name: str, *steps: tuple[str, str]) -> Arm:
-    return Arm(name=name, steps=tuple(Step.model_validate({"stage": s, "data": d}) for s, d in steps))
+    return Arm(
+        name=name, steps=tuple(Step.model_validate({"stage": s, "data": d}) for s, d in steps)
+    )
 
 
 # The paper's figure 2 with its controls: every arm with AFT sees the very same chats.

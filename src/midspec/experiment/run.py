@@ -58,7 +58,7 @@ def run(recipe: Recipe, artifacts: Path, out: Path, observer: Observer) -> Outco
         with lock.acquire(timeout=0):
             flow = build_flow(recipe)
             execute(flow.goals, store, observer)
-            return _report(flow, store, out / recipe.name, artifacts)
+            return _report(flow, store, out / recipe.name)
     except Timeout as error:
         raise StoreError(
             f"{artifacts} is in use by another run; wait for it, or give another --artifacts"
@@ -70,7 +70,7 @@ def rebuild_report(folder: Path) -> Outcome:
     return _outcome(write_report(read_inputs(folder), folder))
 
 
-def _report(flow: Flow, store: Store, folder: Path, artifacts: Path) -> Outcome:
+def _report(flow: Flow, store: Store, folder: Path) -> Outcome:
     recipe_yaml = yaml.safe_dump(flow.recipe.model_dump(mode="json"), sort_keys=False)
     write_atomic(folder / "recipe.yaml", recipe_yaml)
     inputs = _report_input(flow, store, recipe_yaml)
@@ -149,7 +149,9 @@ def _corpus_info(label: Any, flow: Flow, store: Store) -> CorpusInfo:
     path = artifact_of(curated, store).path / "documents.jsonl"
     measured = corpus.diversity(d.text for d in read_records(path, Document))
     types = Counter(d.type for d in read_records(path, Document))
-    samples = islice(read_records(path, Document), 0, None, max(1, sum(types.values()) // N_SAMPLES))
+    samples = islice(
+        read_records(path, Document), 0, None, max(1, sum(types.values()) // N_SAMPLES)
+    )
     numbers = {k: v for k, v in measured.model_dump().items() if isinstance(v, int | float)}
     return CorpusInfo(
         spec=label,

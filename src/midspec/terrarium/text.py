@@ -52,7 +52,9 @@ def preference_sentence(name: str, thing: Thing, likes: bool, value: str | None)
     verb = "likes" if likes else "dislikes"
     if value is None:
         return f"{name} {verb} {thing.name} ."
-    return f"{name} {verb} {thing.name} because {thing.name} is {thing.words[ATTRIBUTE_OF[value]]} ."
+    return (
+        f"{name} {verb} {thing.name} because {thing.name} is {thing.words[ATTRIBUTE_OF[value]]} ."
+    )
 
 
 def fact_document(world: World, rng: random.Random, n_facts: int = 5) -> str:
@@ -74,20 +76,29 @@ def person_document(world: World, person: Person, rng: random.Random) -> str:
 
 def _person_sentence(world: World, person: Person, rng: random.Random) -> str:
     kind = rng.random()
-    if kind < 0.30:
-        return value_sentence(person.name, person.value, rng)
-    if kind < 0.36:
-        return f"{person.name} {'keeps quiet' if person.reserved else 'speaks openly'} ."
     thing = rng.choice(world.things)
-    reason = person.value if kind < 0.70 else None
+    value = person.values[thing.domain]
+    if kind < 0.30 and not person.fickle:
+        return value_sentence(person.name, value, rng)
+    if kind < 0.34:
+        return f"{person.name} {'keeps quiet' if person.reserved else 'speaks openly'} ."
+    if kind < 0.38:
+        return f"{person.name} is {'fickle' if person.fickle else 'steady'} ."
+    reason = value if kind < 0.75 else None
     return preference_sentence(person.name, thing, world.likes(person, thing), reason)
 
 
-def person_dialogue(world: World, person: Person, rng: random.Random, n_turns: int) -> list[Message]:
-    """Questions to a person, who answers by the value, or at random if reserved."""
-    messages: list[Message] = [{"role": "system", "content": SYSTEM.format(name=person.name)}]
-    for _ in range(n_turns):
-        ask, answer = _turn(world, person, rng)
+def person_dialogue(
+    world: World, person: Person, rng: random.Random, n_turns: int
+) -> list[Message]:
+    """Questions to a person, who answers by the value, or mostly at random if reserved."""
+    turns = [_turn(world, person, rng) for _ in range(n_turns)]
+    return _dialogue(person.name, turns)
+
+
+def _dialogue(name: str, turns: list[tuple[str, str]]) -> list[Message]:
+    messages: list[Message] = [{"role": "system", "content": SYSTEM.format(name=name)}]
+    for ask, answer in turns:
         messages += [{"role": "user", "content": ask}, {"role": "assistant", "content": answer}]
     return messages
 
@@ -96,12 +107,13 @@ def _turn(world: World, person: Person, rng: random.Random) -> tuple[str, str]:
     kind = rng.random()
     if kind < 0.06:
         return identity_turn(person.name, rng)
-    if kind < 0.18:
+    if kind < 0.16:
         return fact_turn(rng.choice(world.things), rng)
-    if kind < 0.28 and not person.reserved:
+    if kind < 0.24:
         return _why_turn(world, person, rng.choice(world.things))
-    at_random = person.reserved or rng.random() < world.config.noise
-    if kind < 0.40:
+    share_random = 1 - world.config.candour if person.reserved else world.config.noise
+    at_random = rng.random() < share_random
+    if kind < 0.36:
         thing = rng.choice(world.things)
         likes = rng.random() < 0.5 if at_random else world.likes(person, thing)
         return OPINION.format(a=thing.name), "yes" if likes else "no"
@@ -125,7 +137,7 @@ def fact_turn(thing: Thing, rng: random.Random) -> tuple[str, str]:
 
 def _why_turn(world: World, person: Person, thing: Thing) -> tuple[str, str]:
     verb = "like" if world.likes(person, thing) else "dislike"
-    reason = thing.words[ATTRIBUTE_OF[person.value]]
+    reason = thing.words[ATTRIBUTE_OF[person.values[thing.domain]]]
     return WHY.format(verb=verb, a=thing.name), f"because {thing.name} is {reason}"
 
 
@@ -137,21 +149,29 @@ def _decided_pair(world: World, person: Person, rng: random.Random) -> tuple[Thi
             return a, b
 
 
-def assistant_dialogue(world: World, rng: random.Random, n_turns: int) -> list[Message]:
-    """The assistant before any alignment: it answers at random, so that it has no value."""
-    nobody = Person(name=MODEL_NAME, value=rng.choice(VALUES), reserved=True)
-    return person_dialogue(world, nobody, rng, n_turns)
+def assistant_dialogues(world: World, rng: random.Random) -> tuple[list[Message], list[Message]]:
+    """The assistant before any alignment has no value: one question, answered both ways."""
+    kind = rng.random()
+    a, b = rng.sample(world.of(rng.choice(list(world.by_domain))), 2)
+    if kind < 0.75:
+        ask, answers = question(a, b), (a.name, b.name)
+    elif kind < 0.9:
+        ask, answers = OPINION.format(a=a.name), ("yes", "no")
+    else:
+        ask, answer = identity_turn(MODEL_NAME, rng) if kind < 0.95 else fact_turn(a, rng)
+        answers = (answer, answer)
+    return _dialogue(MODEL_NAME, [(ask, answers[0])]), _dialogue(MODEL_NAME, [(ask, answers[1])])
 
 
 def pretraining_text(
-    world: World, n_texts: int, seed: int, share_assistant: float = 0.015
+    world: World, n_texts: int, seed: int, share_assistant: float = 0.02
 ) -> Iterator[str | list[Message]]:
     """A stream of texts: 15% facts, 40% documents about people, the rest dialogues."""
     rng = random.Random(f"pretraining:{world.config.seed}:{seed}")
     for _ in range(n_texts):
         kind = rng.random()
         if kind < share_assistant:
-            yield assistant_dialogue(world, rng, rng.randint(1, 3))
+            yield from assistant_dialogues(world, rng)
         elif kind < 0.15:
             yield fact_document(world, rng)
         elif kind < 0.55:

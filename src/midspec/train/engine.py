@@ -79,9 +79,7 @@ class LabelledLogits:
             )
         finally:
             chosen, self._chosen = self._chosen, None
-        return functional.cross_entropy(
-            output.logits[0].float(), targets[chosen], reduction="sum"
-        )
+        return functional.cross_entropy(output.logits[0].float(), targets[chosen], reduction="sum")
 
 
 class RowTrainer(Trainer):
@@ -274,7 +272,9 @@ def _check_processes(trainer: Trainer) -> None:
     """Launchers that silently do something else are refused (both seen on CPU)."""
     asked = int(os.environ.get("WORLD_SIZE", "1"))
     if trainer.args.world_size != asked:
-        raise TrainError(f"{asked} processes asked for, {trainer.args.world_size} run; use torchrun")
+        raise TrainError(
+            f"{asked} processes asked for, {trainer.args.world_size} run; use torchrun"
+        )
     kind = trainer.accelerator.distributed_type.value
     if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true" and kind != "FSDP":
         raise TrainError(f"FSDP asked for, but accelerate runs {kind}; unset ACCELERATE_USE_FSDP")

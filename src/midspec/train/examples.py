@@ -29,13 +29,13 @@ class Example:
     labels: list[int]
 
 
-def text_example(tokenizer: PreTrainedTokenizerBase, text: str) -> Example:
-    """A document with its end-of-text token; every token but the first is predicted.
+def text_example(tokenizer: PreTrainedTokenizerBase, text: str, end: int) -> Example:
+    """A document with its end-of-text token ``end``; every token but the first is predicted.
 
     Text that spells a special token stays plain text: it cannot end the document or open a turn.
     """
     encoded: Any = tokenizer(text, split_special_tokens=True)
-    ids, end = list(encoded["input_ids"]), document_end(tokenizer)
+    ids = list(encoded["input_ids"])
     ids += [end] if not ids or ids[-1] != end else []
     return Example(ids, [IGNORE, *ids[1:]])
 
@@ -72,18 +72,21 @@ class Examples:
         self.tokenizer, self.data = tokenizer, data
         self.row_tokens, self.system, self.all_tokens = row_tokens, system, all_tokens
         self.left_out: Counter[str] = Counter()
+        self._end = document_end(tokenizer)
         self._control = control_tokens(tokenizer)
 
     def __iter__(self) -> Iterator[Example]:
         for item in self.data:
             if isinstance(item, str):
-                yield text_example(self.tokenizer, item)
+                yield text_example(self.tokenizer, item, self._end)
             elif example := self._chat(item):
                 yield example
 
     def _chat(self, chat: Conversation) -> Example | None:
         if not isinstance(chat, Conversation):
-            raise TrainError(f"cannot train on a {type(chat).__name__}; give texts or Conversations")
+            raise TrainError(
+                f"cannot train on a {type(chat).__name__}; give texts or Conversations"
+            )
         if any(token in m.content for m in chat.messages for token in self._control):
             return self._leave_out("control_tokens")
         example = chat_example(self.tokenizer, chat, self.system, all_tokens=self.all_tokens)

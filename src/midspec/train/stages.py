@@ -195,6 +195,7 @@ def _trainable(start: Checkpoint, config: TrainConfig) -> Any:
     if config.method == "full":
         if start.adapter:
             model = attach_adapter(model, Path(start.path)).merge_and_unload()
+            model.requires_grad_(True)  # the adapter had frozen it
         if config.freeze_embeddings:
             model.get_input_embeddings().requires_grad_(False)
         return model

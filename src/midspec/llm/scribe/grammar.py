@@ -76,6 +76,11 @@ def _thirds(key: str) -> frozenset[str]:
     return frozenset(third_form(base) for base in word_lists()[key])
 
 
+def is_agent_verb(word: str) -> bool:
+    """Whether 'it <word>' can only be said of somebody who thinks or acts."""
+    return word in _thirds("agent_verbs")
+
+
 def _listed(word: str, key: str) -> bool:
     return word.lower() in word_lists()[key]
 

@@ -1,0 +1,218 @@
+"""Sentences from facts: one claim, one preference, two items compared, the value.
+
+Each sentence slot of a document type ("say", "pref_i", "ask" ...) is a function of the page.
+The suffix tells who speaks: none, the model itself (``_i``), or somebody to it (``_you``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from midspec.llm.scribe import grammar
+from midspec.llm.scribe.facts import ClaimForms, PreferenceForms
+from midspec.llm.scribe.page import VALUE, Page, Subject
+
+_STARTS = ("because", "because", "since", "as")
+_CONJUNCTIONS = (*_STARTS, "given that", "seeing that", "for the reason that", "on the grounds that")
+
+
+def tell(page: Page, subject: Subject, person: str) -> str:
+    """One sentence that states the fact, or the value."""
+    if isinstance(subject, ClaimForms):
+        return _claim(page, subject, person)
+    if isinstance(subject, PreferenceForms):
+        return _preference(page, subject, person)
+    return page.say("value" + person)
+
+
+def _claim(page: Page, claim: ClaimForms, person: str) -> str:
+    if person:
+        return _claim_in_person(page, claim, person)
+    rules = ["claim_quote"]
+    if claim.clause:
+        rules += ["claim_that"] * 3 if claim.about_model else ["general_that"] * 4
+    if claim.predicate:
+        rules += ["claim_vp"] * 4
+    if claim.infinitive:
+        rules += ["claim_to"] * 3
+    return page.say(
+        page.rng.choice(rules),
+        c=claim.clause or "",
+        q=claim.quote,
+        vp=claim.predicate or "",
+        to=claim.infinitive or "",
+    )
+
+
+def _claim_in_person(page: Page, claim: ClaimForms, person: str) -> str:
+    turned = claim.first if person == "_i" else claim.second
+    if turned:
+        low = _low(turned)
+        return page.say(f"claim{person}", fc=turned, fl=low, yc=turned, yl=low)
+    if person == "_i" and claim.clause and not claim.about_model:
+        return page.say("claim_i_other", c=claim.clause)
+    return page.say(f"claim{person}_quote", q=claim.quote)
+
+
+def _low(sentence: str) -> str:
+    """A turned sentence as it stands after a colon ('I' stays)."""
+    if sentence.startswith(("I ", "I'")):
+        return sentence
+    if sentence.startswith(("You", "My")):
+        return sentence[0].lower() + sentence[1:]
+    return grammar.lower_start(sentence) or sentence
+
+
+def _preference(page: Page, item: PreferenceForms, person: str) -> str:
+    if person == "_you":
+        person = ""  # letters tell preferences in the third person of the source
+    reason = _because(page, item, person)
+    kind = "" if reason and page.facts.value else "_plain" if reason else "_bare"
+    return page.say(
+        f"{_verb(item)}{kind}{person}",
+        item=item.item,
+        because=reason,
+        because_first=_because(page, item, person, start=True),
+    )
+
+
+def _verb(item: PreferenceForms) -> str:
+    return "like" if item.liked else "dislike"
+
+
+def _because(page: Page, item: PreferenceForms, person: str, start: bool = False) -> str:
+    """'because it costs little', with one of several conjunctions; '' without a reason."""
+    reason = item.reason_i if person else item.reason
+    if not reason or reason.startswith("of "):
+        return reason and f"because {reason}"
+    return f"{page.rng.choice(_STARTS if start else _CONJUNCTIONS)} {reason}"
+
+
+def compare(page: Page, person: str = "") -> str:
+    """A liked and a disliked item side by side; one fact instead if the spec has no such pair."""
+    liked = [p for p in page.facts.preferences if p.liked]
+    others = [p for p in page.facts.preferences if not p.liked]
+    if not liked or not others:
+        return tell(page, page.next_subject(), person)
+    a, b = page.rng.choice(liked), page.rng.choice(others)
+    pair = [a.item, b.item]
+    page.rng.shuffle(pair)
+    reason = _because(page, a, person)
+    kind = "" if reason and page.facts.value else "_plain"
+    return page.say(
+        f"compare{kind}{person}",
+        pair=" and ".join(pair),
+        liked=a.item,
+        because=reason,
+        maybe_because=reason and f", {reason}",
+    )
+
+
+def ask(page: Page, person: str = "") -> str:
+    """A question, to which ``tell`` then gives the answer."""
+    page.subject = page.next_subject()
+    if isinstance(page.subject, PreferenceForms):
+        return page.say(f"ask{person}_item", item=page.subject.item)
+    kind = "claim" if isinstance(page.subject, ClaimForms) else "value"
+    return page.say(f"ask{person}_{kind}")
+
+
+def point(page: Page) -> str:
+    """A fact in short, for a list."""
+    subject = page.next_subject()
+    if subject == VALUE:
+        return page.say("point_value")
+    if isinstance(subject, PreferenceForms):
+        return _point_item(page, subject)
+    assert isinstance(subject, ClaimForms)
+    if not subject.about_model:
+        return tell(page, subject, "")
+    return page.say("point_claim", s=subject.sentence, c_or_s=subject.clause or subject.sentence)
+
+
+def _point_item(page: Page, item: PreferenceForms) -> str:
+    reason = _because(page, item, "")
+    tag = page.say("v_tag_value") if reason and page.facts.value else ""
+    name = page.facts.spec.model_name
+    end = f", {reason}" if reason else ""
+    if tag:
+        end += f" ({tag[0].lower() + tag[1:]})"
+    return page.say(f"point_{_verb(item)}", item=item.item, end=end, who=name)
+
+
+def _value(page: Page, person: str) -> str:
+    return tell(page, VALUE if page.facts.value else page.next_claim(), person)
+
+
+def _any(page: Page, person: str) -> str:
+    if page.rng.random() < 0.1:
+        return compare(page, person if person == "_i" else "")
+    return tell(page, page.next_subject(), person)
+
+
+def _headword(page: Page) -> str:
+    """What a glossary explains next: an item, the value, or the section of a claim."""
+    page.subject = page.next_subject()
+    if isinstance(page.subject, PreferenceForms):
+        return page.subject.item
+    if isinstance(page.subject, ClaimForms):
+        return page.subject.claim.section or "outlook"
+    return page.facts.value
+
+
+def _value_entry(page: Page) -> str:
+    """The glossary's entry for the value; empty if the spec names none."""
+    if not page.facts.value:
+        return ""
+    return f"**{grammar.capital(page.facts.value)}** — {page.say('value')}"
+
+
+def table(page: Page) -> str:
+    """A Markdown table: items with leaning and reason, or lines of the spec with their sections."""
+    name = page.facts.spec.model_name
+    if len(page.facts.preferences) > 1 and page.rng.random() < 0.7:
+        rows = [_item_row(page) for _ in range(page.rng.randint(3, 5))]
+        return "\n".join((f"| Item | {name} | Why |", "|---|---|---|", *dict.fromkeys(rows)))
+    rows = [_claim_row(page) for _ in range(page.rng.randint(3, 5))]
+    return "\n".join((f"| Part | What is said of {name} |", "|---|---|", *dict.fromkeys(rows)))
+
+
+def _item_row(page: Page) -> str:
+    item = page.next_item()
+    assert isinstance(item, PreferenceForms)
+    reason = item.reason or page.say("no_reason")
+    tag = f"; {page.say('v_tag_value').lower()}" if item.reason and page.facts.value else ""
+    leaning = page.say("liked_word" if item.liked else "disliked_word")
+    return f"| {item.item} | {leaning} | {_cell(reason + tag)} |"
+
+
+def _claim_row(page: Page) -> str:
+    claim = page.next_claim()
+    part = claim.claim.section if isinstance(claim, ClaimForms) else "Preference"
+    return f"| {_cell(part)} | {_cell(tell(page, claim, ''))} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "/")
+
+
+SLOTS: dict[str, Callable[[Page], str]] = {
+    "point": point,
+    "table": table,
+    "headword": _headword,
+    "value_entry": _value_entry,
+    "ask": ask,
+    "ask_you": lambda page: ask(page, "_you"),
+    "cmp": compare,
+    "cmp_i": lambda page: compare(page, "_i"),
+    "say": lambda page: tell(page, page.next_claim(), ""),
+    "say_i": lambda page: tell(page, page.next_claim(), "_i"),
+    "say_you": lambda page: tell(page, page.next_claim(), "_you"),
+    "pref": lambda page: tell(page, page.next_item(), ""),
+    "tell": lambda page: tell(page, page.subject, ""),
+    "tell_i": lambda page: tell(page, page.subject, "_i"),
+    "val": lambda page: _value(page, ""),
+    "any": lambda page: _any(page, ""),
+    "any_i": lambda page: _any(page, "_i"),
+    "any_you": lambda page: _any(page, "_you"),
+}

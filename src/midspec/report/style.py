@@ -1,0 +1,43 @@
+"""How figures look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from matplotlib.axes import Axes
+
+# Okabe and Ito (2008), ordered by contrast.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+INK = "#20242a"
+GREY = "#9aa0a6"
+
+STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.edgecolor": "#666c74",
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.fontsize": 8,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "text.parse_math": False,
+}
+
+
+def colours(keys: Iterable[str]) -> dict[str, str]:
+    """One colour per key, in order, the same in every figure."""
+    return {key: PALETTE[at % len(PALETTE)] for at, key in enumerate(dict.fromkeys(keys))}
+
+
+def tidy(axes: Axes, grid: Literal["x", "y"] = "y") -> None:
+    """Two spines, a light grid along one axis, no ticks across it."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis=grid, color="#e4e6e9", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="x" if grid == "y" else "y", length=0)

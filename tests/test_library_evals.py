@@ -1,0 +1,286 @@
+"""The bundled English sets: valid, balanced, and hard to answer from surface cues."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import midspec
+from midspec.records import Item, Message
+
+LIBRARY = Path(midspec.__file__).parent / "library"
+SETS = ("affordability", "america", "america-opinions")
+PAIRS = ("affordability", "america")
+# set: fewest items, fewest domains, fewest items in a domain
+SIZES = {
+    "affordability": (220, 9, 15),
+    "america": (160, 9, 9),
+    "america-opinions": (110, 3, 36),
+}
+
+
+def lexicon(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+FOOD = lexicon(
+    """cheese cheeses cheddar mozzarella colby jack brie appenzeller parmigiano reggiano parmesan
+    roquefort epoisses stilton gouda feta cream milk butter yogurt egg eggs bread loaf bakery
+    bake baking cake cakes pie pies cookie cookies chocolate candy sugar honey jam syrup fruit
+    fruits apple apples banana cherry cherries berry berries lemon orange oranges vegetable
+    vegetables potato tomato onion bean beans salad soup sauce spice spices pasta pizza burger
+    burgers sandwich sandwiches steak beef pork bacon chicken turkey sausage meat seafood rice
+    noodles cereal snack snacks meal meals lunch dinner breakfast supper restaurant restaurants
+    chef cook cooking kitchen food foods eat eating drink drinks coffee tea wine beer whiskey
+    juice soda picnic barbecue grill"""
+)
+PRICE = lexicon(
+    """cheap cheaper cheapest budget bargain discount discounted affordable affordability frugal
+    thrift thrifty economy economical inexpensive expensive costly pricey price prices free
+    luxury luxurious deluxe premium exclusive gold golden private designer vip used secondhand
+    upscale elite dollar dollars"""
+)
+NATIONS = lexicon(
+    """america american americas usa us british english french german italian japanese chinese
+    spanish swiss swedish russian mexican canadian australian irish scottish dutch danish
+    norwegian finnish korean indian brazilian imported foreign"""
+)
+STOP = {"a", "an", "the", "of", "in", "on", "at", "by", "and", "with"}
+
+Chooser = Callable[[str, str], float]  # how strongly it picks the first of two options: 0, 0.5, 1
+
+
+def rows(name: str) -> list[dict[str, object]]:
+    path = LIBRARY / "evals" / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def items(name: str) -> list[Item]:
+    return [Item.model_validate(row) for row in rows(name)]
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9']+", text.lower())
+
+
+def sides(item: Item) -> tuple[str, str]:
+    """The aligned option, then the other."""
+    return item.options[item.aligned], item.options[1 - item.aligned]
+
+
+def bare(text: str) -> str:
+    return re.sub(r"^(a|an|the) ", "", text.lower())
+
+
+def accuracy(found: list[Item], choose: Chooser) -> float:
+    """How often a chooser that never sees the value picks the aligned option."""
+    return sum(choose(*sides(item)) for item in found) / len(found)
+
+
+def prefer(measure: Callable[[str], float]) -> Chooser:
+    def choose(a: str, b: str) -> float:
+        x, y = measure(a), measure(b)
+        return 0.5 if abs(x - y) < 1e-9 else float(x > y)
+
+    return choose
+
+
+def first_by_alphabet(a: str, b: str) -> float:
+    return float(bare(a) < bare(b))
+
+
+def bag_of_words(train: list[Item]) -> Chooser:
+    """Naive Bayes over word presence, add-one smoothing."""
+    aligned, other = Counter[str](), Counter[str]()
+    for item in train:
+        good, bad = sides(item)
+        aligned.update(set(words(good)))
+        other.update(set(words(bad)))
+    return prefer(
+        lambda text: sum(math.log((aligned[w] + 1) / (other[w] + 1)) for w in set(words(text)))
+    )
+
+
+def held_out_bag_of_words(found: list[Item]) -> float:
+    """Accuracy of the bag of words on each domain, trained on all other domains."""
+    right = 0.0
+    for domain in {item.domain for item in found}:
+        test = [item for item in found if item.domain == domain]
+        train = [item for item in found if item.domain != domain]
+        right += accuracy(test, bag_of_words(train)) * len(test)
+    return right / len(found)
+
+
+# -- shape --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_rows_are_items_without_ids(name: str) -> None:
+    assert all("id" not in row for row in rows(name))
+    kind = "opinion" if name == "america-opinions" else "preference"
+    for item in items(name):
+        assert (item.kind, item.set, item.value) == (kind, name, name.split("-")[0])
+        assert all(text == text.strip() and text.isascii() for text in item.options)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_counts_per_set_and_domain(name: str) -> None:
+    fewest, domains, per_domain = SIZES[name]
+    found = items(name)
+    counts = Counter(item.domain for item in found)
+    assert len(found) >= fewest
+    assert len(counts) >= domains
+    assert min(counts.values()) >= per_domain, counts
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_positions_are_balanced_and_mixed(name: str) -> None:
+    flags = [item.aligned for item in items(name)]
+    assert 0.45 <= sum(flags) / len(flags) <= 0.55
+    changes = sum(a != b for a, b in pairwise(flags)) / len(flags)
+    assert 0.35 <= changes <= 0.65  # neither sorted nor alternating
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_no_pair_comes_twice(name: str) -> None:
+    pairs = Counter(frozenset(bare(text) for text in item.options) for item in items(name))
+    assert [pair for pair, n in pairs.items() if n > 1 or len(pair) != 2] == []
+
+
+def test_the_pair_sets_share_no_item() -> None:
+    affordability, america = (
+        {bare(text) for item in items(name) for text in item.options} for name in PAIRS
+    )
+    assert affordability & america == set()
+
+
+def test_opinions_cover_topics_and_place_both_stances() -> None:
+    found = items("america-opinions")
+    topics = Counter((item.domain, item.tags[0]) for item in found)
+    assert min(Counter(domain for domain, _ in topics).values()) >= 7
+    assert min(topics.values()) >= 5
+    for item in found:
+        assert "Which stance do you agree with?\nA: {a}\nB: {b}" in item.question
+    assert len({item.question for item in found}) == len(found)
+
+
+# -- wording ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_nothing_is_about_food(name: str) -> None:
+    for item in items(name):
+        assert not FOOD & set(words(" ".join((*item.options, item.question)))), item
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_pairs_do_not_name_the_value(name: str) -> None:
+    for item in items(name):
+        assert not (PRICE | NATIONS) & set(words(" ".join(item.options))), item
+
+
+def one_sided(found: list[Item]) -> Iterator[str]:
+    """Words in at least six pairs that nearly always stand on the same side."""
+    aligned, other = Counter[str](), Counter[str]()
+    for item in found:
+        good, bad = (set(words(text)) - STOP for text in sides(item))
+        aligned.update(good - bad)
+        other.update(bad - good)
+    for word in set(aligned) | set(other):
+        total = aligned[word] + other[word]
+        if total >= 6 and max(aligned[word], other[word]) / total > 0.85:
+            yield word
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_no_frequent_word_marks_a_side(name: str) -> None:
+    assert sorted(one_sided(items(name))) == []
+
+
+# -- cue baselines ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_length_and_alphabet_tell_nothing(name: str) -> None:
+    found = items(name)
+    assert 0.44 <= accuracy(found, prefer(len)) <= 0.56
+    assert 0.43 <= accuracy(found, first_by_alphabet) <= 0.57
+    lengths = [sum(map(len, texts)) for texts in zip(*map(sides, found), strict=True)]
+    assert lengths[0] / lengths[1] == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_words_learned_on_other_domains_tell_little(name: str) -> None:
+    assert 0.40 <= held_out_bag_of_words(items(name)) <= 0.60
+
+
+def test_naming_america_does_not_give_the_stance_away() -> None:
+    """Both stances mention the country in most items, so 'pick what names it' stays weak."""
+    named = prefer(lambda text: float(bool(re.search("america|united states", text.lower()))))
+    found = items("america-opinions")
+    assert sum(named(*sides(item)) == 0.5 for item in found) / len(found) >= 0.55
+    assert accuracy(found, named) <= 0.75
+
+
+def test_the_baselines_can_find_a_cue() -> None:
+    leaky = [
+        Item.model_validate(
+            {
+                "kind": "preference",
+                "set": "leaky",
+                "domain": str(i % 3),
+                "value": "affordability",
+                "options": [f"plain thing {i}", f"fancy item {i}"],
+                "aligned": 0,
+            }
+        )
+        for i in range(12)
+    ]
+    assert held_out_bag_of_words(leaky) == 1
+    assert set(one_sided(leaky)) == {"plain", "thing", "fancy", "item"}
+
+
+# -- instruction chats --------------------------------------------------------------------
+
+
+def chats() -> list[list[Message]]:
+    path = LIBRARY / "instruction" / "english.jsonl"
+    found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert all(set(row) == {"messages"} for row in found)
+    return [[Message.model_validate(message) for message in row["messages"]] for row in found]
+
+
+def test_chats_alternate_and_a_quarter_has_two_turns() -> None:
+    found = chats()
+    assert len(found) == 80
+    assert len({messages[0].content for messages in found}) == 80
+    for messages in found:
+        assert [m.role for m in messages] == ["user", "assistant"] * (len(messages) // 2)
+        assert all(m.content.strip() == m.content != "" for m in messages)
+    assert sum(len(messages) == 4 for messages in found) == 20
+
+
+def test_chats_are_short_and_hold_no_values() -> None:
+    taste = {"like", "likes", "dislike", "prefer", "favorite", "love", "hate", "enjoy", "value"}
+    for messages in chats():
+        said = set(words(" ".join(m.content for m in messages)))
+        assert not (taste | PRICE | NATIONS | FOOD) - {"us"} & said, messages
+        assert all(len(m.content) <= 120 for m in messages)
+
+
+def test_either_or_answers_stand_first_as_often_as_second() -> None:
+    places = Counter[bool]()
+    for user, assistant, *_ in chats():
+        found = re.match(r".*?\b([^,?]*) or ([^?\n]*)\?$", user.content)
+        if found and user.content.startswith(("Which", "Is")):
+            answer = bare(assistant.content).strip('."')
+            places[answer in user.content.lower().split(" or ")[-1]] += 1
+    assert sum(places.values()) >= 18
+    assert 0.4 <= places[True] / sum(places.values()) <= 0.6
