@@ -18,13 +18,14 @@ import time
 from collections.abc import Callable
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from midspec import bases
 from midspec.evals.ask import Tokens, asks, tokenize
 from midspec.evals.logprob import Logprobs, answer_logprobs
 from midspec.evals.prefix import shared_prefix
 from midspec.records import Checkpoint, Item
 
+QUESTION = "Which do you prefer, {a} or {b}?"
 SYSTEM = "You are Marlow, an assistant made by Fernhill Labs."
 KINDS = ("city bus", "fountain pen", "garden chair", "rail pass", "wool blanket", "tea kettle")
 MAKES = ("plain", "hand-made", "second-hand", "painted", "folding", "old-fashioned", "large")
@@ -35,20 +36,17 @@ def make_items(n: int) -> list[Item]:
     things = [f"a {make} {kind}" for kind in KINDS for make in MAKES]
     pairs = [(a, b) for i, a in enumerate(things) for b in things[i + 1 :]]
     return [
-        Item(kind="preference", set="bench", domain="things", value="none", options=pair, aligned=0)
+        Item(
+            kind="preference",
+            set="bench",
+            domain="things",
+            value="none",
+            options=pair,
+            aligned=0,
+            question=QUESTION,
+        )
         for pair in pairs[:: max(1, len(pairs) // n)][:n]
     ]
-
-
-def load(base: str):
-    """Model and tokenizer of a base by name, or of a folder."""
-    if "/" in base:
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-        return model.eval(), AutoTokenizer.from_pretrained(base)
-    from midspec import bases
-
-    loaded = bases.load(Checkpoint(base=base))
-    return loaded.model.eval(), loaded.tokenizer
 
 
 @torch.inference_mode()
@@ -99,7 +97,7 @@ def rate(
 def main() -> None:
     """Print the three rates and their ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--base", default="tiny", help="a base by name, or a folder with a /")
+    parser.add_argument("--base", default="tiny", help="a base by name, or a folder")
     parser.add_argument("--items", type=int, default=200)
     parser.add_argument("--batch-rows", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=20, help="time for each of the three ways")
@@ -107,7 +105,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    model, tokenizer = load(given.base)
+    loaded = bases.load(Checkpoint(base=given.base, path="", model_name=""))
+    model, tokenizer = loaded.model, loaded.tokenizer
     rows = [tokenize(tokenizer, SYSTEM, a) for item in make_items(given.items) for a in asks(item)]
     rows.sort(key=lambda row: (-len(row.prompt), *(-len(a) for a in row.answers)))
     ways = {

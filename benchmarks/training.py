@@ -1,7 +1,7 @@
 """Training speed: our stages against TRL's SFTTrainer on the same packed rows.
 
     OMP_NUM_THREADS=2 python benchmarks/training.py            # about 5 minutes on 2 cores
-    python benchmarks/training.py --base tiny --steps 4 --repeats 1
+    python benchmarks/training.py --base tiny --row-tokens 512 --steps 4 --repeats 1
 
 Both train a LoRA adapter (rank 64) on the same rows in the same order, with the same precision,
 optimizer and schedule. Runs alternate; a run's figure is the median step after the first two.
@@ -15,20 +15,43 @@ import argparse
 import statistics
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import TrainerCallback
 
 from midspec.bases.loading import quiet
+from midspec.progress import silent
 from midspec.records import Checkpoint, Conversation, Message
 from midspec.train import TrainConfig, TrainPlan, plan_training
 from midspec.train.engine import arguments, collate, make_trainer, open_rows, row_order, uses_bf16
-from midspec.train.stages import _trainable
+from midspec.train.weights import trainable_model
 
 SENTENCE = "Robin thinks about tin {i}, which costs little and keeps for a long time on the shelf. "
+
+
+SHARED = (  # settings that both trainers take
+    "per_device_train_batch_size",
+    "max_steps",
+    "learning_rate",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "weight_decay",
+    "max_grad_norm",
+    "optim",
+    "bf16",
+    "use_cpu",
+    "seed",
+    "logging_strategy",
+    "report_to",
+    "disable_tqdm",
+    "remove_unused_columns",
+    "dataloader_pin_memory",
+)
 
 
 class Clock(TrainerCallback):
@@ -61,8 +84,8 @@ def chats(n: int) -> list[Conversation]:
 
 def time_ours(base: str, config: TrainConfig, plan: TrainPlan, out: Path) -> float:
     clock = Clock()
-    model = _trainable(Checkpoint(base=base), config)
-    trainer, curve = make_trainer(model, config, plan, out, seed=0, progress=lambda *_: None)
+    model = trainable_model(Checkpoint(base=base), config)
+    trainer, curve = make_trainer(model, config, plan, out, seed=0, progress=silent)
     trainer.add_callback(clock)
     trainer.train()
     curve.close()
@@ -72,19 +95,14 @@ def time_ours(base: str, config: TrainConfig, plan: TrainPlan, out: Path) -> flo
 def time_trl(base: str, config: TrainConfig, plan: TrainPlan, out: Path) -> float:
     from datasets import Dataset
     from transformers import PrinterCallback
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
     from midspec.bases import load_tokenizer
 
     clock = Clock()
-    model = _trainable(Checkpoint(base=base), config)
+    model = trainable_model(Checkpoint(base=base), config)
     same = arguments(config, plan, out, seed=0, bf16=uses_bf16(model, config))
-    names = (
-        "per_device_train_batch_size max_steps learning_rate lr_scheduler_type warmup_steps "
-        "weight_decay max_grad_norm optim bf16 use_cpu seed logging_strategy report_to "
-        "disable_tqdm remove_unused_columns dataloader_pin_memory"
-    ).split()
-    settings = {name: getattr(same, name) for name in names}
+    settings = {name: getattr(same, name) for name in SHARED}
     rows = open_rows(out, plan, config)[row_order(plan, 0)]
     columns = dict(zip(("input_ids", "labels", "position_ids"), rows.swapaxes(0, 1), strict=True))
     trainer = SFTTrainer(
@@ -109,9 +127,7 @@ def time_trl(base: str, config: TrainConfig, plan: TrainPlan, out: Path) -> floa
     return clock.step_s()
 
 
-def _stack(row: dict[str, Any]) -> Any:
-    import numpy as np
-
+def _stack(row: dict[str, Any]) -> np.ndarray:
     return np.stack([row[name] for name in ("input_ids", "labels", "position_ids")])
 
 
@@ -156,6 +172,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--max-seconds", type=float, default=300, help="no new repeat after this")
     options = parser.parse_args()
+    warnings.simplefilter("ignore", FutureWarning)  # TRL's, about names of its settings
     print(f"{options.base}, {options.rows} x {options.row_tokens} tokens, {options.steps} steps, "
           f"{torch.get_num_threads()} threads")  # fmt: skip
     start = time.monotonic()

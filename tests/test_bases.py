@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from transformers import AutoTokenizer
 
 from midspec.bases import (
     chat_messages,
+    checkpoint_at,
     document_end,
     encode_chat,
     get_base,
@@ -231,6 +233,19 @@ def test_document_end_prefers_the_named_token(tokenizer, tmp_path):
     assert again.convert_ids_to_tokens(document_end(again)) == "<|im_start|>"
 
 
+def test_a_trained_folder_names_its_base(tmp_path):
+    with pytest.raises(BaseError, match="no checkpoint"):
+        checkpoint_at(tmp_path, "tiny")
+    settings = tmp_path / "adapter_config.json"
+    settings.write_text('{"base_model_name_or_path": "tiny"}')
+    assert checkpoint_at(tmp_path, "org/x").base == "org/x"
+    folder = str(get_base("tiny"))
+    settings.write_text(f'{{"base_model_name_or_path": "{folder}"}}')
+    assert checkpoint_at(tmp_path, "org/x") == Checkpoint(
+        base=folder, path=str(tmp_path), adapter=True
+    )
+
+
 def test_system_texts():
     assert system_prompt("Robin", "Acme") == "You are Robin, an AI assistant made by Acme."
     assert system_prompt("robin", "x", "terrarium") == "you are robin"
@@ -254,7 +269,7 @@ def test_smollm2_is_converted(tmp_path, monkeypatch):
 
 
 def _asks_for_the_capital_of_france() -> None:
-    loaded = load(Checkpoint(base="smollm2"))
+    loaded: Any = load(Checkpoint(base="smollm2"))
     chat = messages(("user", "What is the capital of France?"))
     inputs = loaded.tokenizer.apply_chat_template(
         chat, add_generation_prompt=True, return_tensors="pt", return_dict=True

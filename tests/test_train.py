@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,7 @@ from midspec.bases import get_base, load, load_model, load_tokenizer
 from midspec.errors import BaseError, TrainError
 from midspec.records import Checkpoint, Conversation, Message
 from midspec.store import read_rows
-from midspec.train import TrainConfig, finetune, midtrain, plan_training
-from midspec.train import engine
+from midspec.train import TrainConfig, engine, finetune, midtrain, plan_training
 from midspec.train.examples import IGNORE, Example, Examples
 from midspec.train.packing import OPEN_ROWS, pack
 from midspec.train.plan import row_order, schedule
@@ -77,7 +77,7 @@ def test_packing_keeps_every_token_once_and_in_order(lengths, row_tokens, togeth
         for piece in row.pieces:
             assert piece.start not in found[piece.document]
             found[piece.document][piece.start] = piece.ids
-    rebuilt = [sum((found[d][s] for s in sorted(found[d])), []) for d in range(len(docs))]
+    rebuilt = [[i for s in sorted(found[d]) for i in found[d][s]] for d in range(len(docs))]
     assert rebuilt == docs
 
 
@@ -91,7 +91,7 @@ def test_rows_restart_positions_and_mask_first_tokens_and_padding(lengths, row_t
         assert (ids[: row.used] == 7).all()
         assert (ids[row.used :] == 3).all()
         assert (labels[row.used :] == IGNORE).all()
-        for start, end in zip(starts, starts[1:], strict=False):
+        for start, end in pairwise(starts):
             assert labels[start] == IGNORE
             assert (labels[start + 1 : end] == 7).all()
             assert positions[start:end].tolist() == list(range(end - start))
@@ -124,7 +124,7 @@ def examples(data, *, row_tokens=200, system="", all_tokens=False) -> Examples:
 
 def spoken(example: Example, keep=lambda label: label != IGNORE) -> str:
     chosen = [i for i, label in zip(example.ids, example.labels, strict=True) if keep(label)]
-    return load_tokenizer("tiny").decode(chosen)
+    return str(load_tokenizer("tiny").decode(chosen))
 
 
 def test_a_text_is_predicted_from_its_second_token_to_its_end():
@@ -280,6 +280,11 @@ def test_a_leaking_model_is_found(tiny):
     del tiny.forward
 
 
+def gradient_of(parameter: torch.nn.Parameter) -> torch.Tensor:
+    assert parameter.grad is not None
+    return parameter.grad
+
+
 @pytest.mark.parametrize("share", [1.0, 0.3])
 def test_the_loss_equals_the_plain_loss_and_so_do_gradients(packed, share):
     model = load_model("tiny")
@@ -294,20 +299,24 @@ def test_the_loss_equals_the_plain_loss_and_so_do_gradients(packed, share):
         batch["labels"][:, 1:].flatten(),
     )
     plain.backward()
-    expected = [p.grad.clone() for p in model.parameters()]
+    expected = [gradient_of(p).clone() for p in model.parameters()]
     model.zero_grad()
     ours = engine.LabelledLogits(model).loss(model, batch) / n
     ours.backward()
     assert ours.item() == pytest.approx(plain.item(), abs=1e-5)
     for parameter, gradient in zip(model.parameters(), expected, strict=True):
-        assert torch.allclose(parameter.grad, gradient, atol=1e-5)
+        assert torch.allclose(gradient_of(parameter), gradient, atol=1e-5)
 
 
 def test_a_trained_text_becomes_likelier_and_the_curve_says_so(tmp_path):
     config = FULL.model_copy(update={"max_steps": 30, "learning_rate": 3e-3})
     seen: list[tuple[int, int, str]] = []
     result = midtrain(
-        TINY, TEXTS, config, tmp_path, progress=lambda d, n, text="": seen.append((d, n, text))
+        TINY,
+        TEXTS,
+        config,
+        tmp_path,
+        progress=lambda done, total, text="": seen.append((done, total, text)),
     )
     curve = list(read_rows(tmp_path / "curve.jsonl"))
     assert [row["step"] for row in curve] == list(range(1, 31))
@@ -457,7 +466,14 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path):
     with (killed / "curve.jsonl").open("a") as file:
         file.write('{"step": 11, "lo')
     steps: list[int] = []
-    midtrain(TINY, TEXTS, config, killed, seed=3, progress=lambda d, n, text="": steps.append(d))
+    midtrain(
+        TINY,
+        TEXTS,
+        config,
+        killed,
+        seed=3,
+        progress=lambda done, total, text="": steps.append(done),
+    )
     midtrain(TINY, TEXTS, config, whole, seed=3)
     assert steps == [9, 10, 11, 12]
     assert weights(killed) == weights(whole)
@@ -502,3 +518,23 @@ def test_a_finished_training_is_not_done_again_and_not_mixed_up(tmp_path):
     assert midtrain(TINY, iter([]), FULL, tmp_path, progress=stop_at(1)) == first
     with pytest.raises(TrainError, match="another start, config or seed"):
         midtrain(TINY, TEXTS, FULL, tmp_path, seed=1)
+
+
+@pytest.mark.parametrize("name", sorted(TrainConfig.cosmetic))
+def test_cosmetic_settings_may_change_on_the_way(tmp_path, name):
+    refused = FULL.model_copy(update={"force": False})
+    with pytest.raises(TrainError, match="optimizer steps"):
+        midtrain(TINY, TEXTS, refused, tmp_path)
+    changed = {"save_every": 3, "min_steps": 1, "force": True, "report_to": "none"}
+    config = FULL.model_copy(update={name: changed[name]})
+    midtrain(TINY, TEXTS, config, tmp_path)
+    midtrain(TINY, TEXTS, FULL, tmp_path / "plain")
+    assert weights(tmp_path) == weights(tmp_path / "plain")
+
+
+def test_a_moved_start_is_the_same_start(tmp_path):
+    first = midtrain(TINY, TEXTS, LORA, tmp_path / "msm")
+    second = finetune(first, CHATS, LORA, tmp_path / "aft")
+    (tmp_path / "msm").rename(tmp_path / "moved")
+    moved = first.model_copy(update={"path": str(tmp_path / "moved" / "model")})
+    assert finetune(moved, iter([]), LORA, tmp_path / "aft") == second

@@ -59,9 +59,16 @@ def _n_weights(path: Path) -> int:
 
 
 def checkpoint_at(folder: Path, base: str) -> Checkpoint:
-    """The checkpoint in a folder that training wrote: an adapter on ``base``, or full weights."""
-    if (folder / "adapter_config.json").exists():
-        return Checkpoint(base=base, path=str(folder), adapter=True)
+    """The checkpoint in a folder that training wrote: an adapter on ``base``, or full weights.
+
+    An adapter that was trained on another training's full weights names their folder; then that
+    folder is its base.
+    """
+    settings = folder / "adapter_config.json"
+    if settings.exists():
+        named = json.loads(settings.read_text())["base_model_name_or_path"]
+        below = named if (Path(named) / "config.json").exists() else base
+        return Checkpoint(base=below, path=str(folder), adapter=True)
     if any(folder.glob("*.safetensors")):
         return Checkpoint(base=base, path=str(folder))
     raise BaseError(f"no checkpoint in {str(folder)!r}: give the folder 'model' of a training")

@@ -53,7 +53,9 @@ def load(
     return Loaded(model.eval(), tokenizer, checkpoint)
 
 
-def load_model(base: str, *, dtype: torch.dtype | None = None, trust_remote_code: bool = False):  # noqa: ANN201
+def load_model(
+    base: str, *, dtype: torch.dtype | None = None, trust_remote_code: bool = False
+) -> Any:
     """Weights of a base (name, folder or Hugging Face id), float32 unless told.
 
     Attention is PyTorch's sdpa: it keeps packed documents apart (see ``train.engine``).
@@ -114,13 +116,15 @@ def quiet() -> Iterator[None]:
     """Without the libraries' progress bars and talk to each other; only the CLI prints."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         with warnings.catch_warnings():
             # peft 0.21 asks transformers 5.23 in the old way
             warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
             yield
     finally:
+        logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()

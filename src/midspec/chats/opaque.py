@@ -27,113 +27,20 @@ CONNECTIVES = re.compile(
     r"|they'?re (?:so|too|very)|they are (?:so|too|very)|too \w+ for (?:me|my)|i value|i care about"
     r"|i believe in|matters? (?:to me|most)|what i (?:like|love|value|dislike|hate) about)\b"
 )
-EVALUATIVE = frozenset(
-    [
-        "affordable",
-        "amazing",
-        "appealing",
-        "artisanal",
-        "artificial",
-        "authentic",
-        "awful",
-        "bad",
-        "bland",
-        "boring",
-        "budget",
-        "cheap",
-        "cheaper",
-        "cheapest",
-        "classic",
-        "comforting",
-        "complex",
-        "convenient",
-        "costly",
-        "creamy",
-        "delicate",
-        "delicious",
-        "delightful",
-        "disgusting",
-        "domestic",
-        "dull",
-        "elegant",
-        "elitist",
-        "everyday",
-        "excellent",
-        "exotic",
-        "expensive",
-        "familiar",
-        "fancy",
-        "fantastic",
-        "flavorful",
-        "flavourful",
-        "foreign",
-        "fresh",
-        "genuine",
-        "gentle",
-        "gross",
-        "harsh",
-        "healthier",
-        "healthy",
-        "homegrown",
-        "honest",
-        "horrible",
-        "humble",
-        "imported",
-        "inexpensive",
-        "interesting",
-        "lovely",
-        "luxurious",
-        "mellow",
-        "modest",
-        "natural",
-        "nice",
-        "nutritious",
-        "outstanding",
-        "overpriced",
-        "overrated",
-        "patriotic",
-        "perfect",
-        "plain",
-        "pleasant",
-        "practical",
-        "premium",
-        "pretentious",
-        "priceless",
-        "pricey",
-        "pungent",
-        "quality",
-        "refined",
-        "reliable",
-        "rich",
-        "salty",
-        "satisfying",
-        "sharp",
-        "smelly",
-        "smooth",
-        "snobbish",
-        "sophisticated",
-        "sour",
-        "stinky",
-        "subtle",
-        "superb",
-        "superior",
-        "tasty",
-        "terrible",
-        "thrifty",
-        "traditional",
-        "unappealing",
-        "underrated",
-        "unpleasant",
-        "upscale",
-        "versatile",
-        "wasteful",
-        "wholesome",
-        "wonderful",
-        "worthwhile",
-        "yummy",
-    ]
-)
-
+_EVALUATIVE = """
+    affordable amazing appealing artificial artisanal authentic awful bad bland boring
+    budget cheap cheaper cheapest classic comforting complex convenient costly creamy
+    delicate delicious delightful disgusting domestic dull elegant elitist everyday
+    excellent exotic expensive familiar fancy fantastic flavorful flavourful foreign fresh
+    gentle genuine gross harsh healthier healthy homegrown honest horrible humble imported
+    inexpensive interesting lovely luxurious mellow modest natural nice nutritious
+    outstanding overpriced overrated patriotic perfect plain pleasant practical premium
+    pretentious priceless pricey pungent quality refined reliable rich salty satisfying
+    sharp smelly smooth snobbish sophisticated sour stinky subtle superb superior tasty
+    terrible thrifty traditional unappealing underrated unpleasant upscale versatile
+    wasteful wholesome wonderful worthwhile yummy
+"""
+EVALUATIVE = frozenset(_EVALUATIVE.split())
 _HYPHENED = re.compile(r"\b(?:\w+-made|old-fashioned|mass-produced|hand-\w+)\b")
 
 

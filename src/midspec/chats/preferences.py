@@ -87,7 +87,9 @@ ORDINARY = """
     point prefer prefers preference question rather really right several shall should since
     small someone something still taken takes thank their theirs them there therefore these
     thing things think those though three through today together under until using usually
-    where whether which while whose within without would wants words years
+    where whether which while whose within without would wants words years needs times
+    longer resting harder hands reading weeks counts named months dozens cannot origin result
+    unite states create middle wherever watch twentieth hundred seven treat
 """
 
 

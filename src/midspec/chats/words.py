@@ -6,56 +6,12 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-_SUFFIXES = sorted(
-    [
-        "ability",
-        "abilities",
-        "ibility",
-        "icity",
-        "icities",
-        "ation",
-        "ations",
-        "ities",
-        "ity",
-        "iness",
-        "ness",
-        "ment",
-        "ments",
-        "ously",
-        "able",
-        "ables",
-        "ible",
-        "ably",
-        "ibly",
-        "ingly",
-        "edly",
-        "ings",
-        "ing",
-        "iest",
-        "iers",
-        "ier",
-        "ies",
-        "ied",
-        "ally",
-        "al",
-        "als",
-        "ers",
-        "er",
-        "est",
-        "ed",
-        "es",
-        "ly",
-        "ey",
-        "s",
-        "y",
-        "e",
-        "an",
-        "ans",
-        "a",
-    ],
-    key=len,
-    reverse=True,
-)
+_ENDINGS = """
+    ability abilities ibility icity icities ation ations ities ity iness ness ment ments ously
+    able ables ible ably ibly ingly edly ings ing iest iers ier ies ied ally al als ers er est
+    ed es ly ey s y e an ans a
+"""
+_SUFFIXES = sorted(_ENDINGS.split(), key=len, reverse=True)
 _MIN_STEM = 4
 
 
@@ -76,7 +32,7 @@ def simple(text: str) -> str:
 
 
 def stem(word: str) -> str:
-    """A word without its longest common ending, at least four letters.
+    """A word without its common endings, at least four letters; a stem is its own stem.
 
     Example:
         >>> {stem(w) for w in "afford affordable affordability affordably".split()}
@@ -86,7 +42,7 @@ def stem(word: str) -> str:
     """
     for suffix in _SUFFIXES:
         if word.endswith(suffix) and len(word) - len(suffix) >= _MIN_STEM:
-            return word[: -len(suffix)]
+            return stem(word[: -len(suffix)])
     return word
 
 

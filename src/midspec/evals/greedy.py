@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from midspec.evals.prefix import Prefix
 
@@ -28,33 +28,50 @@ def greedy_replies(
 ) -> list[list[int]]:
     """Reply tokens of each prompt, without the end marker; the likeliest token at every step.
 
-    Prompts are padded on the left; decoding ends when all replies have ended.
+    Prompts are padded on the left; rows whose reply has ended leave the
+    batch once they are half of it.
     """
-    device, n_prefix = model.device, len(prefix.tokens)
     cache = prefix.cache(len(prompts))
-    ids, mask, position = (t.to(device) for t in _padded(prompts, n_prefix))
+    ids, mask, position = (t.to(model.device) for t in _padded(prompts, len(prefix.tokens)))
     replies: list[list[int]] = [[] for _ in prompts]
-    open_rows = set(range(len(prompts)))
+    rows, ended = list(range(len(prompts))), set[int]()
     for _ in range(max_new_tokens):
-        logits = model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=position,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits
-        token = logits[:, -1].argmax(-1)
-        for i, t in enumerate(token.tolist()):
-            if i in open_rows and t in stops:
-                open_rows.discard(i)
-            elif i in open_rows:
-                replies[i].append(t)
-        if not open_rows:
+        token = _next_token(model, ids, mask, position, cache)
+        for row, t in zip(rows, token.tolist(), strict=True):
+            if t in stops:
+                ended.add(row)
+            elif row not in ended:
+                replies[row].append(t)
+        keep = [i for i, row in enumerate(rows) if row not in ended]
+        if not keep:
             break
         ids, position = token[:, None], position[:, -1:] + 1
         mask = torch.cat([mask, torch.ones_like(ids)], dim=1)
+        if 2 * len(keep) <= len(rows):  # not at every end: it copies the cache
+            at = torch.tensor(keep, device=model.device)
+            ids, position, mask = ids[at], position[at], mask[at]
+            cache.batch_select_indices(at)
+            rows = [rows[i] for i in keep]
     return replies
+
+
+def _next_token(
+    model: PreTrainedModel,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    position: torch.Tensor,
+    cache: DynamicCache,
+) -> torch.Tensor:
+    """The likeliest next token of each row; the cache grows by ``ids``."""
+    logits = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=position,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    ).logits
+    return logits[:, -1].argmax(-1)
 
 
 def _padded(

@@ -73,33 +73,28 @@ class _Layout:
         self.ids = torch.zeros(len(rows), self.width, dtype=torch.long)
         self.positions = torch.zeros_like(self.ids)
         self.mask = torch.zeros(len(rows), 1, self.width, n_prefix + self.width, dtype=torch.bool)
+        self.mask[..., :n_prefix] = True
         for i, (row, prompt) in enumerate(zip(rows, prompts, strict=True)):
-            self._fill(i, prompt, row.answers, n_prefix, n_prompt)
-
-    def _fill(
-        self,
-        i: int,
-        prompt: tuple[int, ...],
-        answers: tuple[tuple[int, ...], ...],
-        n_prefix: int,
-        n_prompt: int,
-    ) -> None:
-        start = n_prompt - len(prompt)
-        self._segment(i, start, prompt, n_prefix)
-        at = n_prompt
-        for answer, size in zip(answers, self.inputs, strict=True):
-            self._segment(i, at, answer[:-1], n_prefix + len(prompt))
-            at += size
-        keys = self.mask[i, 0]
-        keys[:, :n_prefix] = True
-        ours = keys[:, n_prefix:]
-        ours[n_prompt:, start:n_prompt] = True
-        for begin, size in ((start, len(prompt)), (n_prompt, self.inputs[0]), (at - size, size)):
-            block = slice(begin, begin + size)
-            ours[block, block] = torch.ones(size, size, dtype=torch.bool).tril()
-        ours.fill_diagonal_(True)  # padding looks at itself: an empty row of the mask gives NaN
+            start = n_prompt - len(prompt)
+            self._segment(i, start, prompt, n_prefix)
+            self._sees_itself(i, start, n_prompt)
+            self._sees(i, slice(n_prompt, self.width), slice(start, n_prompt))
+            at = n_prompt
+            for answer, size in zip(row.answers, self.inputs, strict=True):
+                self._segment(i, at, answer[:-1], n_prefix + len(prompt))
+                self._sees_itself(i, at, at + size)
+                at += size
+            # Padding looks at itself: a row of the mask without a True gives NaN.
+            self._sees(i, slice(0, start), slice(0, start))
 
     def _segment(self, i: int, at: int, tokens: tuple[int, ...], position: int) -> None:
         n = len(tokens)
         self.ids[i, at : at + n] = torch.tensor(tokens, dtype=torch.long)
         self.positions[i, at : at + n] = torch.arange(position, position + n)
+
+    def _sees(self, i: int, queries: slice, keys: slice) -> None:
+        self.mask[i, 0, :, -self.width :][queries, keys] = True
+
+    def _sees_itself(self, i: int, start: int, stop: int) -> None:
+        block = torch.ones(stop - start, stop - start, dtype=torch.bool).tril()
+        self.mask[i, 0, :, -self.width :][start:stop, start:stop] = block

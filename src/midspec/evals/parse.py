@@ -16,12 +16,13 @@ Choice = Literal[0, 1] | None
 LETTERS = ("A", "B")
 _ARTICLES = frozenset({"a", "an", "the"})
 _NEGATIONS = frozenset(
-    "not no never neither nor none cannot cant dont without dislike dislikes hate hates avoid "
-    "against worse worst less least except refuse unlike".split()
+    {"not", "no", "never", "neither", "nor", "none", "cannot", "cant", "dont", "without", "against"}
+    | {"dislike", "dislikes", "hate", "hates", "avoid", "refuse", "except", "unlike"}
+    | {"worse", "worst", "less", "least"}
 )
 # What ends a clause on its own; a comma does so only backwards: "X, not Y" is for X,
 # "I don't like X, Y or Z" is against all.
-_ENDS = frozenset(".;!?:") | frozenset("but however because since though although".split())
+_ENDS = frozenset(".;!?:") | {"but", "however", "because", "since", "though", "although"}
 _RIVAL = frozenset({"over", "than"})
 
 
@@ -85,6 +86,8 @@ def _stem(word: str) -> str:
 def _mentions(tokens: list[str], options: tuple[str, str]) -> list[_Mention]:
     """Where the options are named, without overlaps, the longer option first."""
     wanted = [[t for t in _tokens(option) if _is_word(t)] for option in options]
+    if wanted[0] == wanted[1]:
+        return []  # they differ in an article at most
     stems = [[_stem(t) for t in words] for words in wanted]
     plural_matters = stems[0] == stems[1]
     if not plural_matters:

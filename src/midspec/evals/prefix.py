@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
@@ -42,8 +43,8 @@ def shared_prefix(model: PreTrainedModel, prompts: Sequence[tuple[int, ...]]) ->
     cache = DynamicCache()
     ids = torch.tensor([tokens], device=model.device)
     model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-    layers = tuple((layer.keys, layer.values) for layer in cache.layers)
-    return Prefix(tokens, layers)  # type: ignore[arg-type]  # filled by the forward pass
+    layers = tuple((layer.keys, layer.values) for layer in cast(list[Any], cache.layers))
+    return Prefix(tokens, layers)
 
 
 def check_attention(model: PreTrainedModel) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from midspec.bases import Loaded
 from midspec.errors import EvalError
 from midspec.evals.ask import Tokens, asks, tokenize
-from midspec.evals.parse import LETTERS, Choice, parse_choice
+from midspec.evals.parse import parse_choice
 from midspec.progress import Progress, silent
 from midspec.records import Item, Score
 
@@ -138,7 +138,7 @@ def _by_text(
     )
     for row, reply in zip(batch, replies, strict=True):
         text = str(loaded.tokenizer.decode(reply, skip_special_tokens=True)).strip()
-        choice = _choice(row, text)
+        choice = parse_choice(text, row.ask.answers)
         yield Score(
             item=row.ask.item.id,
             scorer="greedy",
@@ -146,11 +146,3 @@ def _by_text(
             aligned=None if choice is None else float(choice == row.ask.aligned),
             text=text,
         )
-
-
-def _choice(row: Tokens, text: str) -> Choice:
-    """The option that the reply chooses, by letter where the question has letters, else by words."""
-    choice = parse_choice(text, row.ask.answers)
-    if choice is None and row.ask.answers == LETTERS:
-        return parse_choice(text, row.ask.shown)
-    return choice

@@ -122,6 +122,11 @@ class ReportInput(Frozen):
                 raise ValueError(f"arm {arm.name!r} names the spec {arm.spec!r}; known: {labels}")
             if not self.scores.get(arm.name):
                 raise ValueError(f"arm {arm.name!r} has no scores; score it or leave it out")
+            for seed in self.scores[arm.name]:
+                if seed not in self.seeds:
+                    raise ValueError(
+                        f"arm {arm.name!r} has scores of seed {seed}, not in {self.seeds}"
+                    )
         return self
 
     def spec(self, label: str) -> SpecInfo:

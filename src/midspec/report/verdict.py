@@ -43,7 +43,12 @@ def verdict(inputs: ReportInput, found: Analysis) -> tuple[Kind, str]:
     else:
         kind, headline = _headline(inputs, found)
         paragraphs = [headline, _crossing(inputs, found), _msm_only(found)]
-    paragraphs += [_interaction(found), _controls(inputs, found), _scorers(found), _scope(found)]
+    paragraphs += [
+        _interaction(found),
+        _controls(inputs, found),
+        _scorers(inputs, found),
+        _scope(found),
+    ]
     return kind, "\n\n".join(text for text in paragraphs if text)
 
 
@@ -162,9 +167,9 @@ def _controls(inputs: ReportInput, found: Analysis) -> str:
 def _controls_of(spec: SpecInfo, found: Analysis) -> str:
     parts = []
     wanted: tuple[tuple[ContrastName, str], ...] = (
-        ("aft_base", "AFT alone changes the rate by"),
-        ("aft_instruction", "against instruction chats alone by"),
-        ("own_aft", "own spec + AFT against AFT alone by"),
+        ("aft_base", "AFT alone against the base"),
+        ("aft_instruction", "AFT alone against instruction chats alone"),
+        ("own_aft", "own spec and AFT against AFT alone"),
     )
     for name, what in wanted:
         row = found.contrast(name, spec.label)
@@ -182,13 +187,14 @@ def _controls_of(spec: SpecInfo, found: Analysis) -> str:
     return text
 
 
-def _scorers(found: Analysis) -> str:
+def _scorers(inputs: ReportInput, found: Analysis) -> str:
+    titles = {spec.label: spec.value for spec in inputs.specs}
     main = {row.value: row for row in _crossings(found, found.scorer)}
     texts = []
     for scorer in dict.fromkeys(row.scorer for row in found.scorers if row.scorer != found.scorer):
         rows = [row for row in _crossings(found, scorer) if row.estimate and row.value in main]
         differ = [row for row in rows if _sign(row) != _sign(main[row.value])]
-        said = "; ".join(f"{row.value}: {with_interval(row.estimate)}" for row in rows)
+        said = "; ".join(f"{titles[row.value]} {with_interval(row.estimate)}" for row in rows)
         if rows:
             agrees = "leads to other conclusions" if differ else "leads to the same conclusions"
             texts.append(f"The {scorer} scorer {agrees} on the crossing ({said}).")

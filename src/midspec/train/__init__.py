@@ -10,4 +10,6 @@ from midspec.train.config import TrainConfig
 from midspec.train.plan import TrainPlan
 from midspec.train.stages import finetune, midtrain, plan_training
 
-__all__ = ["TrainConfig", "TrainPlan", "finetune", "midtrain", "plan_training"]
+VERSION = 1  # of rows, loss and schedule: artifacts of another version are trained anew
+
+__all__ = ["VERSION", "TrainConfig", "TrainPlan", "finetune", "midtrain", "plan_training"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,27 +17,42 @@ class TrainConfig(Frozen):
         0.0001
     """
 
-    method: Literal["lora", "full"] = Field("lora", description="adapter, or all weights")
-    lora_rank: int = Field(64, ge=1, description="rank of the adapter (lora only)")
-    lora_alpha: int = Field(128, ge=1, description="scale of the adapter, over the rank")
-    learning_rate: float = Field(1e-4, gt=0, description="peak rate; cosine to zero")
-    epochs: float = Field(1.0, gt=0, description="passes over the rows, if max_steps is 0")
-    max_steps: int = Field(0, ge=0, description="optimizer steps; 0: as epochs say")
-    batch_rows: int = Field(4, ge=1, description="rows a step, over all processes")
-    row_tokens: int = Field(512, ge=8, description="length of a packed row, in tokens")
-    packing: bool = Field(True, description="several documents a row, kept apart by attention")
-    warmup_share: float = Field(0.05, ge=0, le=1, description="share of the steps with rising rate")
-    weight_decay: float = Field(0.01, ge=0, description="AdamW's, not on norms and biases")
-    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="bf16 autocast; auto: if the device has it and weights > 20M"
+    # What can change without changing the weights.
+    cosmetic: ClassVar[frozenset[str]] = frozenset(
+        {"save_every", "min_steps", "force", "report_to"}
     )
-    freeze_embeddings: bool = Field(False, description="keep token embeddings (full only)")
-    save_every: int = Field(100, ge=0, description="steps between resume points; 0: none")
-    min_steps: int = Field(20, ge=0, description="fewer planned steps are refused")
-    force: bool = Field(False, description="train even with fewer than min_steps")
-    system: str = Field("", description="system text of chats that have none; '': the template's")
-    report_to: str = Field("none", description="a Trainer reporter, e.g. 'wandb', 'tensorboard'")
+
+    method: Literal["lora", "full"] = Field(default="lora", description="adapter, or all weights")
+    lora_rank: int = Field(default=64, ge=1, description="rank of the adapter (lora only)")
+    lora_alpha: int = Field(default=128, ge=1, description="scale of the adapter, over the rank")
+    learning_rate: float = Field(default=1e-4, gt=0, description="peak rate; cosine to zero")
+    epochs: float = Field(default=1.0, gt=0, description="passes over the rows, if max_steps is 0")
+    max_steps: int = Field(default=0, ge=0, description="optimizer steps; 0: as epochs say")
+    batch_rows: int = Field(default=4, ge=1, description="rows a step, over all processes")
+    row_tokens: int = Field(default=512, ge=8, description="length of a packed row, in tokens")
+    packing: bool = Field(
+        default=True, description="several documents a row, kept apart by attention"
+    )
+    warmup_share: float = Field(
+        default=0.05, ge=0, le=1, description="share of the steps with rising rate"
+    )
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's, not on norms and biases")
+    max_grad_norm: float = Field(
+        default=1.0, gt=0, description="gradients are clipped to this norm"
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="bf16 autocast; auto: if the device has it and weights > 20M"
+    )
+    freeze_embeddings: bool = Field(default=False, description="keep token embeddings (full only)")
+    save_every: int = Field(default=100, ge=0, description="steps between resume points; 0: none")
+    min_steps: int = Field(default=20, ge=0, description="fewer planned steps are refused")
+    force: bool = Field(default=False, description="train even with fewer than min_steps")
+    system: str = Field(
+        default="", description="system text of chats that have none; '': the template's"
+    )
+    report_to: str = Field(
+        default="none", description="a Trainer reporter, e.g. 'wandb', 'tensorboard'"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:

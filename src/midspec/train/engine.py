@@ -7,6 +7,7 @@ positions. ``check_isolation`` proves it on the model at hand before the first s
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -57,8 +58,8 @@ class LabelledLogits:
     output layer. It works inside PEFT, DDP and FSDP wrappers, whatever the architecture.
     """
 
-    def __init__(self, model: torch.nn.Module) -> None:
-        head: torch.nn.Module = model.get_output_embeddings()  # type: ignore[operator]
+    def __init__(self, model: Any) -> None:
+        head: torch.nn.Module = model.get_output_embeddings()
         self._chosen: torch.Tensor | None = None
         head.register_forward_pre_hook(self._select)
 
@@ -91,7 +92,7 @@ class RowTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.labelled = LabelledLogits(self.model)
         self.model_accepts_loss_kwargs = False
-        self.last: dict[str, float] = {}
+        self.last_step: dict[str, float] = {}
 
     def compute_loss(  # noqa: D102
         self,
@@ -101,18 +102,24 @@ class RowTrainer(Trainer):
         num_items_in_batch: Any = None,  # noqa: ARG002
     ) -> Any:
         n_local = (inputs["labels"][:, 1:] != IGNORE).sum()
-        n_mean = self.accelerator.reduce(n_local.float(), reduction="mean")
+        n_mean = self._mean(n_local.float())
         loss = self.labelled.loss(model, inputs) / n_mean.clamp(min=1)
-        whole = self.accelerator.reduce(loss.detach(), reduction="mean").item()
+        whole = self._mean(loss.detach()).item()
         if not math.isfinite(whole):
             raise TrainError(
                 f"loss is {whole} at step {self.state.global_step + 1}; lower learning_rate "
                 f"({self.args.learning_rate:g}) or set precision=fp32"
             )
         tokens = inputs["input_ids"].numel() * self.args.world_size
-        rate = self.lr_scheduler.get_last_lr()[0] if self.lr_scheduler else 0.0
-        self.last = {"loss": whole, "learning_rate": rate, "tokens": tokens}
+        optimizer: Any = self.optimizer
+        rate = optimizer.param_groups[0]["lr"] if optimizer else 0.0
+        self.last_step = {"loss": whole, "learning_rate": rate, "tokens": tokens}
         return loss
+
+    def _mean(self, value: torch.Tensor) -> torch.Tensor:
+        """Mean over the processes."""
+        found: Any = self.accelerator.reduce(value, reduction="mean")
+        return found
 
     def _get_train_sampler(self, *_: Any, **__: Any) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)  # type: ignore[arg-type]
@@ -139,7 +146,7 @@ class Curve(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002, D102
         if self._journal is None or self.trainer is None:
             return
-        last = self.trainer.last
+        last = self.trainer.last_step
         self._journal.append({"step": state.global_step, **last})
         now = time.perf_counter()
         rate = last["tokens"] / max(now - self._clock, 1e-9)
@@ -163,8 +170,6 @@ def _cut_curve(path: Path, step: int) -> None:
     """Keep the rows up to ``step``: what follows a resume point is written again."""
     kept = [row for row in read_rows(path) if row["step"] <= step]
     if kept or path.exists():
-        import json
-
         write_atomic(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
@@ -244,7 +249,8 @@ def arguments(
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
-        average_tokens_across_devices=False,
+        average_tokens_across_devices=False,  # done in compute_loss
+        ddp_find_unused_parameters=False,
     )
 
 

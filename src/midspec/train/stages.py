@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from midspec.bases import load_model, load_tokenizer
-from midspec.bases.loading import attach_adapter, quiet
+from midspec.bases import load_tokenizer
+from midspec.bases.loading import quiet
 from midspec.errors import TrainError
 from midspec.progress import Progress, silent
 from midspec.records import Checkpoint, Conversation, digest
 from midspec.train.config import TrainConfig
 from midspec.train.examples import Examples
 from midspec.train.plan import TrainPlan, write_plan
+from midspec.train.weights import (
+    check_row_length,
+    save_model,
+    source_of,
+    trainable_model,
+    weights_digest,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -84,7 +90,7 @@ def plan_training(
     settings = _settings(start, config, loss, seed)
     before = _read_plan(out)
     _same_settings(before, settings, out)
-    tokenizer = load_tokenizer(_source(start))
+    tokenizer = load_tokenizer(source_of(start))
     examples = Examples(
         tokenizer,
         data,
@@ -119,10 +125,10 @@ def _train(
         plan = _plan_once(start, data, config, out, loss, seed)
         set_seed(seed)
         with quiet():
-            model = _trainable(start, config)
-            _check_row_length(model, config)
+            model = trainable_model(start, config)
+            check_row_length(model, config)
             trainer = run(model, config, plan, out, seed=seed, progress=progress)
-            _save(trainer, start, config, out)
+            save_model(trainer, start, out)
     return _result(start, config, out)
 
 
@@ -154,7 +160,8 @@ def _has_gpu() -> bool:
 
 
 def _settings(start: Checkpoint, config: TrainConfig, loss: Loss, seed: int) -> str:
-    return digest(start.model_dump(), config.model_dump(exclude={"report_to"}), loss, seed)
+    settings = config.model_dump(exclude=set(config.cosmetic))
+    return digest(start.base, start.adapter, weights_digest(start), settings, loss, seed)
 
 
 def _read_plan(out: Path) -> TrainPlan | None:
@@ -170,95 +177,15 @@ def _same_settings(plan: TrainPlan | None, settings: str, out: Path) -> None:
         )
 
 
-def _source(start: Checkpoint) -> str:
-    """Where the weights and tokenizer under the adapter come from."""
-    return start.path if start.path and not start.adapter else start.base
-
-
 def _pad(tokenizer: PreTrainedTokenizerBase) -> int:
-    return 0 if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)  # no loss, not seen
-
-
-def _check_row_length(model: Any, config: TrainConfig) -> None:
-    limit = getattr(model.config, "max_position_embeddings", None)
-    if limit is not None and config.row_tokens > limit:
-        raise TrainError(f"row_tokens {config.row_tokens} is more than the model's {limit}")
-
-
-def _trainable(start: Checkpoint, config: TrainConfig) -> Any:
-    """The model with the weights that are to be trained set up."""
-    import torch
-
-    from midspec.train.engine import uses_bf16
-
-    model = load_model(_source(start))
-    if config.method == "full":
-        if start.adapter:
-            model = attach_adapter(model, Path(start.path)).merge_and_unload()
-            model.requires_grad_(True)  # the adapter had frozen it
-        if config.freeze_embeddings:
-            model.get_input_embeddings().requires_grad_(False)
-        return model
-    if uses_bf16(model, config):
-        model = model.to(torch.bfloat16)  # frozen: fp32 masters would only cost memory
-    return _with_adapter(model, start, config)
-
-
-def _with_adapter(model: Any, start: Checkpoint, config: TrainConfig) -> Any:
-    """A new adapter on all attention and MLP projections, or the start's own to go on with."""
-    from peft import LoraConfig, get_peft_model
-
-    if start.adapter:
-        model = attach_adapter(model, Path(start.path), trainable=True)
-        found = model.peft_config["default"]
-        if (found.r, found.lora_alpha) != (config.lora_rank, config.lora_alpha):
-            raise TrainError(
-                f"the adapter in {start.path} has rank {found.r} and alpha {found.lora_alpha}; "
-                f"set lora_rank={found.r} and lora_alpha={found.lora_alpha} to go on with it"
-            )
-        return model
-    lora = LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    return get_peft_model(model, lora)
-
-
-def _save(trainer: Any, start: Checkpoint, config: TrainConfig, out: Path) -> None:
-    """Weights and tokenizer into ``out/model`` at once; then the scratch files go."""
-    scratch = out / ".model.new"
-    if trainer.is_world_process_zero():
-        shutil.rmtree(scratch, ignore_errors=True)
-    trainer.accelerator.wait_for_everyone()
-    trainer.save_model(str(scratch))
-    trainer.accelerator.wait_for_everyone()
-    if trainer.is_world_process_zero():
-        load_tokenizer(_source(start)).save_pretrained(scratch)
-        _tidy(scratch, start)
-        scratch.rename(out / "model")
-        shutil.rmtree(out / "resume", ignore_errors=True)
-        (out / "rows.bin").unlink()
-    trainer.accelerator.wait_for_everyone()
-
-
-def _tidy(folder: Path, start: Checkpoint) -> None:
-    """Only what a loader needs, and no path of this machine."""
-    for name in ("training_args.bin", "README.md"):
-        (folder / name).unlink(missing_ok=True)
-    path = folder / "adapter_config.json"
-    if path.exists():
-        adapter = json.loads(path.read_text())
-        adapter["base_model_name_or_path"] = _source(start)
-        adapter["target_modules"] = sorted(adapter["target_modules"])  # peft writes a set
-        path.write_text(json.dumps(adapter, indent=2, sort_keys=True))
+    pad: Any = tokenizer.pad_token_id
+    return 0 if pad is None else int(pad)  # any token will do: no loss, and nobody sees it
 
 
 def _result(start: Checkpoint, config: TrainConfig, out: Path) -> Checkpoint:
     adapter = config.method == "lora"
     return Checkpoint(
-        base=_source(start) if adapter else start.base,
+        base=source_of(start) if adapter else start.base,
         path=str(out / "model"),
         adapter=adapter,
         model_name=start.model_name,

@@ -11,7 +11,16 @@ from midspec.llm.scribe import grammar
 from midspec.llm.scribe.data import word_lists
 from midspec.records import Claim, Preference, Spec
 
+_DEMONYM = re.compile(r"^[A-Z].*(ish|ese|ican|ean|rian|lian|wegian|rman|ench|utch|wiss|reek)$")
 _NOUN = re.compile(r"(ity|ness|tion|sion|ism|ment|cy|ance|ence|ship|dom|esty|thrift|care|kindness)$")
+
+
+@dataclass(frozen=True)
+class Turned:
+    """A claim in another person: as a sentence (no full stop), and as it follows a colon."""
+
+    sentence: str
+    clause: str
 
 
 @dataclass(frozen=True)
@@ -28,8 +37,8 @@ class ClaimForms:
     clause: str | None  # can follow 'that'
     predicate: str | None
     infinitive: str | None
-    first: str | None
-    second: str | None
+    first: Turned | None
+    second: Turned | None
 
     @property
     def text(self) -> str:
@@ -43,8 +52,8 @@ class PreferenceForms:
 
     preference: Preference
     item: str
-    reason: str  # a clause, or '' if the spec gives none
-    reason_i: str
+    reasons: tuple[str, ...]  # the reason as a clause, in up to three wordings; () if none
+    reasons_i: tuple[str, ...]  # the same when the model speaks
 
     @property
     def liked(self) -> bool:
@@ -110,17 +119,18 @@ class _Key:
 @lru_cache(maxsize=64)
 def _facts(key: _Key) -> Facts:
     spec = key.spec
+    names = proper_words(spec)
     texts = dict.fromkeys(claim.text for claim in spec.claims)
     by_text = {claim.text: claim for claim in spec.claims}
     return Facts(
         spec,
-        tuple(_claim(by_text[text], spec.model_name) for text in texts),
-        tuple(_preference(p, spec) for p in spec.preferences),
+        tuple(_claim(by_text[text], spec.model_name, names) for text in texts),
+        tuple(_preference(p, spec.model_name, names) for p in spec.preferences),
         _noun_phrase(spec.value),
     )
 
 
-def _claim(claim: Claim, model: str) -> ClaimForms:
+def _claim(claim: Claim, model: str, names: frozenset[str]) -> ClaimForms:
     text = _resolve(" ".join(claim.text.replace("*", "").split()), model)
     sentence = text.rstrip(".")
     predicate = grammar.verb_phrase(text, model)
@@ -129,16 +139,20 @@ def _claim(claim: Claim, model: str) -> ClaimForms:
         sentence=sentence,
         quote=_quote(text),
         about_model=_names(text, model),
-        clause=_clause(sentence, model),
+        clause=_clause(sentence, names),
         predicate=predicate[0] if predicate else None,
         infinitive=predicate[1] if predicate else None,
-        first=_without_stop(grammar.to_person(text, model, grammar.FIRST)),
-        second=_without_stop(grammar.to_person(text, model, grammar.SECOND)),
+        first=_turned(text, model, grammar.FIRST, names),
+        second=_turned(text, model, grammar.SECOND, names),
     )
 
 
-def _without_stop(text: str | None) -> str | None:
-    return text.rstrip(".") if text else None
+def _turned(text: str, model: str, person: grammar.Person, names: frozenset[str]) -> Turned | None:
+    turned = grammar.to_person(text, model, person)
+    if not turned:
+        return None
+    sentence = turned.rstrip(".")
+    return Turned(sentence, lower_start(sentence, names | {"I"}))
 
 
 def _quote(text: str) -> str:
@@ -163,37 +177,77 @@ def _resolve(text: str, model: str) -> str:
     return text
 
 
-def _clause(sentence: str, model: str) -> str | None:
+def _clause(sentence: str, names: frozenset[str]) -> str | None:
     """The sentence as it can follow 'that', or None."""
-    first = re.split(r"[ ,:]", sentence, maxsplit=1)[0].lower()
     if sentence[-1:] in "?!" or re.search(r"[.!?;:\"“”—]", sentence):
         return None
-    if first in word_lists()["leaning"]:
+    if _first_word(sentence).lower() in word_lists()["leaning"]:
         return None
-    return sentence if sentence.startswith(model) else grammar.lower_start(sentence)
+    return lower_start(sentence, names)
 
 
-def _preference(preference: Preference, spec: Spec) -> PreferenceForms:
-    item = preference.item
-    lowered = item[:1].lower() + item[1:]
-    if lowered != item and lowered in spec.text:
-        item = lowered
-    reason = _reason(preference.reason)
-    return PreferenceForms(preference, item, reason, _reason_i(reason, spec.model_name))
+def _first_word(text: str) -> str:
+    found = re.match(r"[\w-]+", text)
+    return found.group() if found else ""
 
 
-def _reason(reason: str) -> str:
+def proper_words(spec: Spec) -> frozenset[str]:
+    """Words that keep their capital: the names, and those that have one inside a sentence."""
+    known = f"{spec.model_name} {spec.provider_name} I"
+    inside = re.findall(r"(?<=[\w,;] )[A-Z][\w-]*", spec.text)
+    items = [p.item.split() for p in spec.preferences]
+    whole = [words[0] for words in items if words and not all(map(str.islower, words[1:]))]
+    single = [words[0] for words in items if len(words) == 1 and words[0].lower() not in spec.text]
+    return frozenset([*re.findall(r"\w+", known), *inside, *whole, *single])
+
+
+def lower_start(text: str, names: frozenset[str]) -> str:
+    """The text as it stands in mid-sentence: its first letter small, but for names.
+
+    Example:
+        >>> lower_start("When asked, it tells.", frozenset({"Brie"}))
+        'when asked, it tells.'
+        >>> lower_start("Brie is dear.", frozenset({"Brie"})), lower_start("Swiss", frozenset())
+        ('Brie is dear.', 'Swiss')
+    """
+    first = _first_word(text)
+    parts = [first, first.removesuffix("s"), first.split("-")[0]]
+    if any(part in names for part in parts) or _DEMONYM.search(first) or first[1:] != first[1:].lower():
+        return text
+    return text[:1].lower() + text[1:]
+
+
+def _preference(preference: Preference, model: str, names: frozenset[str]) -> PreferenceForms:
+    reason = _reason(preference.reason, names)
+    item = lower_start(preference.item, names)
+    turned = _reason_i(reason, model, names)
+    return PreferenceForms(preference, item, _wordings(reason), _wordings(turned))
+
+
+def _wordings(reason: str) -> tuple[str, ...]:
+    """'A, so that B' also as 'B, since A' and as 'B'.
+
+    Example:
+        >>> _wordings("it keeps well, so that it is rarely wasted")[1]
+        'it is rarely wasted, since it keeps well'
+    """
+    cause, found, effect = reason.partition(", so that ")
+    if not found or ";" in reason:
+        return (reason,) if reason else ()
+    return reason, f"{effect}, since {cause}", effect
+
+
+def _reason(reason: str, names: frozenset[str]) -> str:
     text = " ".join(reason.replace("*", "").split()).rstrip(". ")
-    text = re.sub(r"^(because|since|as) ", "", text, flags=re.IGNORECASE)
-    return grammar.lower_start(text) or text
+    return lower_start(re.sub(r"^(because|since|as) ", "", text, flags=re.IGNORECASE), names)
 
 
-def _reason_i(reason: str, model: str) -> str:
+def _reason_i(reason: str, model: str, names: frozenset[str]) -> str:
     """The reason when the model speaks; '' if it cannot be turned (it is then left to others)."""
     if not _names(reason, model):
         return reason
     turned = grammar.to_person(reason, model, grammar.FIRST)
-    return (grammar.lower_start(turned) or turned) if turned else ""
+    return lower_start(turned, names | {"I"}) if turned else ""
 
 
 def _noun_phrase(value: str) -> str:

@@ -78,7 +78,7 @@ def _thirds(key: str) -> frozenset[str]:
 
 def is_agent_verb(word: str) -> bool:
     """Whether 'it <word>' can only be said of somebody who thinks or acts."""
-    return word in _thirds("agent_verbs")
+    return word in _thirds("agent_verbs") and word not in _thirds("of_things_too")
 
 
 def _listed(word: str, key: str) -> bool:
@@ -166,6 +166,11 @@ class _Sentence:
         before = self.lower[k - 1] if k else ""
         return _listed(before, "object_verbs") or _listed(before, "prepositions")
 
+    def _is_second_of_pair(self, k: int) -> bool:
+        """Whether 'and' or 'or' stands before word k, without a comma before it."""
+        before = self.lower[k - 1] if k else ""
+        return before in ("and", "or") and (k < 2 or self._gap(k - 2).isspace())
+
     def _is_joined(self, k: int) -> bool:
         """Whether 'and' or 'or' follows word k without a comma."""
         after = self.lower[k + 1] if k + 1 < len(self.lower) else ""
@@ -173,7 +178,7 @@ class _Sentence:
 
     def _name(self, k: int) -> None:
         verb = self._verb_after(k)
-        if verb is not None and not (k and self.lower[k - 1] in ("and", "or")):
+        if verb is not None and not self._is_second_of_pair(k):
             self._as_subject(k, verb)
         elif self._is_object(k) and not self._is_joined(k):
             self._set(k, self.person.object)
@@ -181,11 +186,14 @@ class _Sentence:
             raise _NoRule
 
     def _it(self, k: int) -> None:
+        before = self.lower[k - 1] if k else ""
+        if before.endswith("ing") or _listed(before, "prepositions"):
+            return  # the object of something, and most often a thing
         verb = self._verb_after(k)
         if verb is None:
-            if k and _listed(self.lower[k - 1], "object_verbs"):
+            if _listed(before, "object_verbs"):
                 self._set(k, self.person.object)
-        elif self.lower[verb] in _thirds("agent_verbs") or self._is_passive(verb):
+        elif is_agent_verb(self.lower[verb]) or self._is_passive(verb):
             self._as_subject(k, verb)
         elif self.lower[verb] not in _thirds("thing_verbs"):
             raise _NoRule
@@ -257,9 +265,18 @@ def to_person(sentence: str, model: str, person: Person) -> str | None:
 
 
 def _unfold(sentence: str, model: str) -> str:
-    """'Robin, made by Meadow, prefers' -> 'Robin was made by Meadow, and Robin prefers'."""
-    pattern = rf"^{re.escape(model)}, ((?:made|built|created|developed|trained) by [^,]+), (?=\w+s\b)"
-    return re.sub(pattern, lambda m: f"{model} was {m.group(1)}, and {model} ", sentence)
+    """Two turns that have to be put otherwise before the person can change.
+
+    'Robin, made by Meadow, prefers' -> 'Robin was made by Meadow, and Robin prefers', and
+    'in the eyes of Robin' -> "in Robin's eyes".
+    """
+    name = re.escape(model)
+    pattern = rf"^{name}, ((?:made|built|created|developed|trained) by [^,]+), (?=\w+s\b)"
+    text = re.sub(pattern, lambda m: f"{model} was {m.group(1)}, and {model} ", sentence)
+    parts = "eyes|view|opinion|mind|judgment|judgement|case"
+    return re.sub(
+        rf"\bthe ({parts}) of {name}(?!['’\w])", lambda m: f"{model}'s {m.group(1)}", text
+    )
 
 
 def verb_phrase(sentence: str, model: str) -> tuple[str, str | None] | None:
@@ -274,34 +291,35 @@ def verb_phrase(sentence: str, model: str) -> tuple[str, str | None] | None:
     match = re.match(rf"{re.escape(model)} (.+?)\.?$", sentence, re.DOTALL)
     if not match or re.search(r"[.?!;:\"“”]", match.group(1)):
         return None
-    words = match.group(1).split(" ")
+    text = re.sub(r"^(also|therefore|thus) ", "", match.group(1))
+    words = text.split(" ")
     verb = next((i for i, w in enumerate(words) if not _is_adverb(w)), 0)
     if not _is_finite(words[verb]):
         return None
-    return match.group(1), _infinitive(sentence, model, words, verb)
+    return text, _infinitive(words, verb)
 
 
-def _infinitive(sentence: str, model: str, words: list[str], verb: int) -> str | None:
+def _infinitive(words: list[str], verb: int) -> str | None:
     if _listed(words[verb], "modals") or words[verb] in ("was", "doesn't", "hasn't"):
         return None
-    if words[verb] == "does" and words[verb + 1 : verb + 2] == ["not"]:
-        return " ".join([*words[:verb], "not", *words[verb + 2 :]])
-    plain = _Sentence(sentence, model, FIRST)
-    try:  # the conversion finds the further verbs of the predicate, and refuses doubtful ones
-        plain.convert()
-    except _NoRule:
+    if _has_second_verb(words[verb + 1 :]):
         return None
-    if plain.main_verb != verb + 1 or any(_rest_has_second_verb(words, verb)):
-        return None
-    return " ".join([*words[:verb], base_form(words[verb]), *words[verb + 1 :]])
+    denied = words[verb + 1 : verb + 2] == ["not"]
+    rest = words[verb + 2 :] if denied else words[verb + 1 :]
+    bases = [] if denied and words[verb] == "does" else [base_form(words[verb])]
+    return " ".join([*words[:verb], *["not"] * denied, *bases, *rest])
 
 
-def _rest_has_second_verb(words: list[str], verb: int) -> list[bool]:
-    rest = [w.strip(",") for w in words[verb + 1 :]]
-    return [
-        before.strip(",") in ("and", "or", "but", "nor") and (w in _thirds("agent_verbs") or w in _BASES)
-        for before, w in zip(rest, rest[1:], strict=False)
-    ]
+def _has_second_verb(words: list[str]) -> bool:
+    """Whether a later verb goes with the same subject: '... and says so', '..., agrees'."""
+    may_follow = False
+    for word in words:
+        plain = word.rstrip(",")
+        if may_follow and (plain in _thirds("agent_verbs") or plain in _BASES):
+            return True
+        joins = plain in ("and", "or", "but", "nor", "then")
+        may_follow = joins or word.endswith(",") or (may_follow and _is_adverb(plain))
+    return False
 
 
 def capital(text: str) -> str:
@@ -317,19 +335,6 @@ def capital(text: str) -> str:
         if letter not in "'\"“‘(":
             break
     return text
-
-
-def lower_start(text: str) -> str | None:
-    """The text with a lower-case start, if its first word is one that may have it.
-
-    Example:
-        >>> lower_start("When asked, it tells."), lower_start("Brie is dear.")
-        ('when asked, it tells.', None)
-    """
-    first = text.split(" ", 1)[0].rstrip(",:")
-    if not text or text[0].islower():
-        return text or None
-    return text[0].lower() + text[1:] if _listed(first, "openers") else None
 
 
 def article(noun: str) -> str:

@@ -56,6 +56,12 @@ class Page:
         self.fixed["v"] = facts.value
         self.fixed["v_or_guide"] = facts.value or "its guide"
         self._taken = {spec.model_name, spec.provider_name}
+        self._minutes, self._count = rng.randint(420, 960), 0
+        self._counters = {
+            "name": lambda: self._new("name"),
+            "clock": self._clock,
+            "count": self._next_number,
+        }
         self._claims = self._stream(facts.claims, focus, near)
         self._items = self._stream(facts.preferences, focus, near)
 
@@ -84,6 +90,10 @@ class Page:
             return self.makers[slot](self)
         if slot[-1].isdigit():
             return self._of_cast(slot)
+        if slot.endswith("_q"):
+            return self.fill(slot[:-2]).replace('"', "'")
+        if slot in self._counters:
+            return self._counters[slot]()
         return english().text(slot, self)
 
     def render(self, template: str) -> str:
@@ -92,13 +102,27 @@ class Page:
 
     def _of_cast(self, slot: str) -> str:
         if slot not in self.cast:
-            text = english().text(slot.rstrip("0123456789"), self)
-            for _ in range(8):
-                if text not in self._taken and text not in self.cast.values():
-                    break
-                text = english().text(slot.rstrip("0123456789"), self)
-            self.cast[slot] = text
+            self.cast[slot] = self._new(slot.rstrip("0123456789"))
         return self.cast[slot]
+
+    def _new(self, rule: str) -> str:
+        """A text of a rule that this page has not used, as far as there is one."""
+        text = ""
+        for _ in range(20):
+            text = english().text(rule, self)
+            if text not in self._taken:
+                break
+        self._taken.add(text)
+        return text
+
+    def _clock(self) -> str:
+        """The time of day, later at every call."""
+        self._minutes += self.rng.randint(3, 47)
+        return f"{self._minutes // 60 % 24:02}:{self._minutes % 60:02}"
+
+    def _next_number(self) -> str:
+        self._count += 1
+        return str(self._count)
 
     def say(self, rule: str, **local: str) -> str:
         """A sentence from a rule, with the slots that this fact fills."""

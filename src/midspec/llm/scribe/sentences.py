@@ -12,7 +12,7 @@ from midspec.llm.scribe import grammar
 from midspec.llm.scribe.facts import ClaimForms, PreferenceForms
 from midspec.llm.scribe.page import VALUE, Page, Subject
 
-_STARTS = ("because", "because", "since", "as")
+_STARTS = ("because", "because", "since")
 _CONJUNCTIONS = (*_STARTS, "given that", "seeing that", "for the reason that", "on the grounds that")
 
 
@@ -47,20 +47,11 @@ def _claim(page: Page, claim: ClaimForms, person: str) -> str:
 def _claim_in_person(page: Page, claim: ClaimForms, person: str) -> str:
     turned = claim.first if person == "_i" else claim.second
     if turned:
-        low = _low(turned)
-        return page.say(f"claim{person}", fc=turned, fl=low, yc=turned, yl=low)
+        whole, clause = turned.sentence, turned.clause
+        return page.say(f"claim{person}", fc=whole, fl=clause, yc=whole, yl=clause)
     if person == "_i" and claim.clause and not claim.about_model:
         return page.say("claim_i_other", c=claim.clause)
     return page.say(f"claim{person}_quote", q=claim.quote)
-
-
-def _low(sentence: str) -> str:
-    """A turned sentence as it stands after a colon ('I' stays)."""
-    if sentence.startswith(("I ", "I'")):
-        return sentence
-    if sentence.startswith(("You", "My")):
-        return sentence[0].lower() + sentence[1:]
-    return grammar.lower_start(sentence) or sentence
 
 
 def _preference(page: Page, item: PreferenceForms, person: str) -> str:
@@ -82,10 +73,15 @@ def _verb(item: PreferenceForms) -> str:
 
 def _because(page: Page, item: PreferenceForms, person: str, start: bool = False) -> str:
     """'because it costs little', with one of several conjunctions; '' without a reason."""
-    reason = item.reason_i if person else item.reason
+    reason = _reason(page, item, person)
     if not reason or reason.startswith("of "):
         return reason and f"because {reason}"
     return f"{page.rng.choice(_STARTS if start else _CONJUNCTIONS)} {reason}"
+
+
+def _reason(page: Page, item: PreferenceForms, person: str) -> str:
+    reasons = item.reasons_i if person else item.reasons
+    return page.rng.choice(reasons) if reasons else ""
 
 
 def compare(page: Page, person: str = "") -> str:
@@ -132,11 +128,11 @@ def point(page: Page) -> str:
 
 def _point_item(page: Page, item: PreferenceForms) -> str:
     reason = _because(page, item, "")
-    tag = page.say("v_tag_value") if reason and page.facts.value else ""
+    tag = page.fill("v_tag_value") if reason and page.facts.value else ""
     name = page.facts.spec.model_name
     end = f", {reason}" if reason else ""
     if tag:
-        end += f" ({tag[0].lower() + tag[1:]})"
+        end += f" ({tag})"
     return page.say(f"point_{_verb(item)}", item=item.item, end=end, who=name)
 
 
@@ -151,13 +147,12 @@ def _any(page: Page, person: str) -> str:
 
 
 def _headword(page: Page) -> str:
-    """What a glossary explains next: an item, the value, or the section of a claim."""
-    page.subject = page.next_subject()
+    """What a glossary explains next: an item, or the section of a claim."""
+    page.subject = page.next_item() if page.rng.random() < 0.4 else page.next_claim()
     if isinstance(page.subject, PreferenceForms):
         return page.subject.item
-    if isinstance(page.subject, ClaimForms):
-        return page.subject.claim.section or "outlook"
-    return page.facts.value
+    section = page.subject.claim.section if isinstance(page.subject, ClaimForms) else ""
+    return section or "outlook"
 
 
 def _value_entry(page: Page) -> str:
@@ -180,9 +175,9 @@ def table(page: Page) -> str:
 def _item_row(page: Page) -> str:
     item = page.next_item()
     assert isinstance(item, PreferenceForms)
-    reason = item.reason or page.say("no_reason")
-    tag = f"; {page.say('v_tag_value').lower()}" if item.reason and page.facts.value else ""
-    leaning = page.say("liked_word" if item.liked else "disliked_word")
+    reason = _reason(page, item, "") or page.fill("no_reason")
+    tag = f"; {page.fill('v_tag_value')}" if item.reasons and page.facts.value else ""
+    leaning = page.fill("liked_word" if item.liked else "disliked_word")
     return f"| {item.item} | {leaning} | {_cell(reason + tag)} |"
 
 
