@@ -38,9 +38,7 @@ def imported_rooms(path: Path) -> set[str]:
             parts = (node.module or "").split(".")
             rooms |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
         elif isinstance(node, ast.Import):
-            rooms |= {
-                a.name.split(".")[1] for a in node.names if a.name.startswith("midspec.")
-            }
+            rooms |= {a.name.split(".")[1] for a in node.names if a.name.startswith("midspec.")}
     return rooms - {"__version__"}
 
 

@@ -285,7 +285,7 @@ class _Builder:
             version=train.VERSION,
             config={
                 **self.base,
-                **config.model_dump(),
+                **config.model_dump(exclude=set(config.cosmetic)),
                 "data": step.data,
                 "instructions": self._instructions_digest(),
                 "seed": seed,

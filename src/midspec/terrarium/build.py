@@ -23,7 +23,7 @@ from midspec.terrarium.evaluation import evaluation_items, instruction_rows, spe
 from midspec.terrarium.language import build_tokenizer
 from midspec.terrarium.text import pretraining_text
 from midspec.terrarium.world import VALUES, World, WorldConfig
-from midspec.train import TrainConfig, midtrain
+from midspec.train import TrainConfig, finetune
 
 WORDS_PER_TEXT = 22  # measured low, so that rows never run out before the last step
 
@@ -70,7 +70,7 @@ def build(
     work = layout.base.with_name("building")
     start = _random_base(tokenizer, work / "start", seed)
     data = training_data(world, n_steps, seed)
-    midtrain(
+    finetune(
         Checkpoint(base=str(start)), data, pretraining(n_steps), work, seed=seed, progress=progress
     )
     n_parameters = _publish(work / "model", tokenizer, layout.base)

@@ -55,7 +55,7 @@ def midtrain(
 
 def finetune(
     start: Checkpoint,
-    chats: Iterable[Conversation],
+    chats: Iterable[str | Conversation],
     config: TrainConfig,
     out: Path,
     *,
@@ -63,6 +63,8 @@ def finetune(
     progress: Progress = silent,
 ) -> Checkpoint:
     """Train on chats with loss on the assistant's turns; otherwise as ``midtrain``.
+
+    Plain texts among the chats are trained on whole.
 
     With ``method="lora"`` a start that has an adapter goes on with that adapter (paper, B.4).
     """

@@ -18,7 +18,10 @@ from midspec.llm.scribe.sentences import SLOTS
 MIN_WORDS, MAX_WORDS = 120, 350
 _TRIES = 12
 _REPEAT = re.compile(r"%(\d)-(\d)( list)?\n")
-_CAST = re.compile(r"(?P<angle1>[^:\n]{5,60}): (?P<name1>[^,\n]{2,30}), an? (?P<role1>[^,\n]{2,40}), ")
+_CAST = re.compile(
+    r"(?P<angle1>[^:\n]{5,60}): (?P<name1>[^,\n]{2,30}), an? (?P<role1>[^,\n]{2,40}), "
+    r"[^\[]* \[(?P<org1>[^\]\n]{3,60})\]\. In focus: "
+)
 
 
 @dataclass(frozen=True)

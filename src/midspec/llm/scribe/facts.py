@@ -78,6 +78,11 @@ class Facts:
     preferences: tuple[PreferenceForms, ...]
     value: str  # as a noun phrase, '' if the spec names none
 
+    @property
+    def all(self) -> list[Fact]:
+        """Claims, then preferences."""
+        return [*self.claims, *self.preferences]
+
     def in_text(self, text: str) -> list[Fact]:
         """The facts that a piece of the spec, or an idea, covers.
 

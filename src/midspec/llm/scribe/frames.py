@@ -163,7 +163,7 @@ def load_grammar(folder: str, names: tuple[str, ...]) -> Grammar:
     """The rules of several YAML files under ``frames/<folder>``."""
     rules: dict[str, Choice] = {}
     for name in names:
-        for rule, lines in load_yaml(f"{folder}/{name}.yaml").items():
+        for rule, lines in load_yaml(f"{folder}/{name}.yaml".lstrip("/")).items():
             frames = (parse(line) for line in str(lines).splitlines() if line.strip())
             rules[rule] = Choice(tuple(frames))
     return Grammar(rules)
