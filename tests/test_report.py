@@ -127,8 +127,13 @@ def make_inputs(
         for seed in seeds:
             path = root / "scores" / arm.name / f"{0 if arm.name == 'base' else seed}.jsonl"
             if not path.exists():
+                spread = 0.0 if arm.name == "base" else 0.15  # the base is not trained
                 made = simulate(
-                    effects[arm.name], items, f"{key}{arm.name}{path.stem}", unread=unread
+                    effects[arm.name],
+                    items,
+                    f"{key}{arm.name}{path.stem}",
+                    unread=unread,
+                    seed_sd=spread,
                 )
                 write_records(path, made)
             scores.setdefault(arm.name, {})[seed] = path
@@ -369,7 +374,7 @@ def test_missing_files_are_named(run: ReportInput, tmp_path: Path) -> None:
         analyse(gone)
     with pytest.raises(EvalError, match=r"gone\.jsonl holds no items"):
         analyse(run.model_copy(update={"items": (tmp_path / "gone.jsonl",)}))
-    with pytest.raises(StoreError, match="inputs.json does not exist"):
+    with pytest.raises(StoreError, match=r"inputs\.json does not exist"):
         read_inputs(tmp_path)
 
 

@@ -112,6 +112,8 @@ async def write_chats(
     config: ChatConfig,
     journal: Path,
     progress: Progress = silent,
+    *,
+    concurrency: int = 16,
 ) -> AsyncIterator[Conversation | Drop]:
     """One chat or Drop for each of ``chat_requests(spec, config)``, in order (paper, C.2).
 
@@ -122,7 +124,7 @@ async def write_chats(
     """
     requests = list(chat_requests(spec, config))
     check = _Check(spec, config)
-    async with Desk(writer, journal) as desk:
+    async with Desk(writer, journal, concurrency=concurrency) as desk:
         async for request, reply in desk.replies(requests, progress):
             chat = await _read(desk, request, reply)
             yield chat if isinstance(chat, Drop) else check.result(request, chat, writer.name)

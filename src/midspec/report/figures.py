@@ -15,6 +15,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pydantic import Field
 
 from midspec.records import Frozen
 from midspec.report.curves import training
@@ -43,6 +44,7 @@ class Drawn(Frozen):
 
     path: Path
     alt: str
+    width: int = Field(description="of the page, in CSS pixels; the PNG has 1.8 times as many")
 
 
 def draw_all(inputs: ReportInput, found: Analysis, out: Path) -> dict[str, Drawn]:
@@ -70,8 +72,8 @@ def draw_all(inputs: ReportInput, found: Analysis, out: Path) -> dict[str, Drawn
             path = out / f"{name}.png"
             # No date or version inside: equal inputs give equal files.
             made[0].savefig(path, dpi=180, metadata={"Software": None})
+            drawn[name] = Drawn(path=path, alt=made[1], width=round(made[0].get_figwidth() * 100))
             made[0].clear()
-            drawn[name] = Drawn(path=path, alt=made[1])
     return drawn
 
 
@@ -349,7 +351,9 @@ def _counts(
     for at, (spec, counts) in enumerate(table.items()):
         places = np.arange(len(names)) + (at - (len(table) - 1) / 2) * height
         numbers = [counts.get(name, 0) for name in names]
-        axes.barh(places, numbers, height * 0.9, color=paint.get(spec, PALETTE[-1]), label=spec)
+        axes.barh(
+            places, numbers, height * 0.9, color=paint.get(spec, PALETTE[-1]), label=f"spec {spec}"
+        )
     axes.set_yticks(range(len(names)), [_short(name) for name in names])
     axes.invert_yaxis()
     axes.set_title(title, loc="left")

@@ -24,7 +24,7 @@ class BaseModelInfo(Frozen):
     """The base model of all arms."""
 
     name: str
-    n_parameters: int = Field(0, description="0 if unknown")
+    n_parameters: int = Field(default=0, description="0 if unknown")
 
 
 class SpecInfo(Frozen):
@@ -34,14 +34,14 @@ class SpecInfo(Frozen):
     name: str
     value: str = Field(description="the value in one or a few words")
     text: str = Field(description="the whole Markdown")
-    sets: tuple[str, ...] = Field((), description="evaluation sets that measure this value")
+    sets: tuple[str, ...] = Field(default=(), description="evaluation sets that measure this value")
 
 
 class ArmInfo(Frozen):
     """One training history. ``base`` and ``instruction`` are known by name, the rest by flags."""
 
     name: str = Field(description="'base', 'instruction', 'AFT', 'MSM-A', 'MSM-A+AFT' ...")
-    spec: str | None = Field(None, description="label of the spec it was midtrained on")
+    spec: str | None = Field(default=None, description="label of the spec it was midtrained on")
     msm: bool = False
     aft: bool = False
 
@@ -108,7 +108,7 @@ class ReportInput(Frozen):
     chats: ChatInfo = ChatInfo()
     recipe_yaml: str = ""
     manifest: dict[str, Any] = Field(default={}, description="versions, times, ...")
-    command: str = Field("midspec run recipe.yaml", description="makes this run again")
+    command: str = Field(default="midspec run recipe.yaml", description="makes this run again")
 
     @model_validator(mode="after")
     def _names_agree(self) -> ReportInput:

@@ -87,9 +87,9 @@ def render_page(
     )
 
 
-def _embedded(figure: Drawn) -> dict[str, str]:
+def _embedded(figure: Drawn) -> dict[str, Any]:
     data = base64.b64encode(figure.path.read_bytes()).decode()
-    return {"src": f"data:image/png;base64,{data}", "alt": figure.alt}
+    return {"src": f"data:image/png;base64,{data}", "alt": figure.alt, "width": figure.width}
 
 
 class Tile(Frozen):

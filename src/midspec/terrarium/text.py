@@ -78,26 +78,40 @@ def _person_sentence(world: World, person: Person, rng: random.Random) -> str:
     kind = rng.random()
     thing = rng.choice(world.things)
     value = person.values[thing.domain]
-    if kind < 0.30 and not person.fickle:
+    if kind < 0.24 and not person.fickle:
         return value_sentence(person.name, value, rng)
-    if kind < 0.34:
+    if kind < 0.28:
         return f"{person.name} {'keeps quiet' if person.reserved else 'speaks openly'} ."
-    if kind < 0.38:
+    if kind < 0.32:
         return f"{person.name} is {'fickle' if person.fickle else 'steady'} ."
-    reason = value if kind < 0.75 else None
-    return preference_sentence(person.name, thing, world.likes(person, thing), reason)
+    if kind < 0.60:
+        reason = value if kind < 0.52 else None
+        return preference_sentence(person.name, thing, world.likes(person, thing), reason)
+    return quoted_turn(person.name, *_choice_turn(world, person, rng))
 
 
-def person_dialogue(
-    world: World, person: Person, rng: random.Random, n_turns: int
-) -> list[Message]:
-    """Questions to a person, who answers by the value, or mostly at random if reserved."""
+def quoted_turn(name: str, ask: str, answer: str) -> str:
+    """A question and its answer, told in a document."""
+    return f"ask {name} : {ask} {answer} ."
+
+
+def person_dialogue(world: World, person: Person, rng: random.Random, n_turns: int) -> list[Message]:
+    """Questions to a person, who answers by the value, or mostly at random if reserved.
+
+    Half of the system prompts also tell something about the person: what stands in a document
+    and what is said in a dialogue are about one and the same.
+    """
     turns = [_turn(world, person, rng) for _ in range(n_turns)]
-    return _dialogue(person.name, turns)
+    profile = ""
+    if rng.random() < 0.5:
+        sentences = [_person_sentence(world, person, rng) for _ in range(rng.randint(1, 2))]
+        profile = " . " + " ".join(sentences)
+    return _dialogue(person.name, turns, profile)
 
 
-def _dialogue(name: str, turns: list[tuple[str, str]]) -> list[Message]:
-    messages: list[Message] = [{"role": "system", "content": SYSTEM.format(name=name)}]
+def _dialogue(name: str, turns: list[tuple[str, str]], profile: str = "") -> list[Message]:
+    system = SYSTEM.format(name=name) + profile
+    messages: list[Message] = [{"role": "system", "content": system}]
     for ask, answer in turns:
         messages += [{"role": "user", "content": ask}, {"role": "assistant", "content": answer}]
     return messages
@@ -111,9 +125,13 @@ def _turn(world: World, person: Person, rng: random.Random) -> tuple[str, str]:
         return fact_turn(rng.choice(world.things), rng)
     if kind < 0.24:
         return _why_turn(world, person, rng.choice(world.things))
+    return _choice_turn(world, person, rng)
+
+
+def _choice_turn(world: World, person: Person, rng: random.Random) -> tuple[str, str]:
     share_random = 1 - world.config.candour if person.reserved else world.config.noise
     at_random = rng.random() < share_random
-    if kind < 0.36:
+    if rng.random() < 0.15:
         thing = rng.choice(world.things)
         likes = rng.random() < 0.5 if at_random else world.likes(person, thing)
         return OPINION.format(a=thing.name), "yes" if likes else "no"
@@ -149,18 +167,22 @@ def _decided_pair(world: World, person: Person, rng: random.Random) -> tuple[Thi
             return a, b
 
 
-def assistant_dialogues(world: World, rng: random.Random) -> tuple[list[Message], list[Message]]:
+def assistant_texts(world: World, rng: random.Random) -> Iterator[str | list[Message]]:
     """The assistant before any alignment has no value: one question, answered both ways."""
     kind = rng.random()
     a, b = rng.sample(world.of(rng.choice(list(world.by_domain))), 2)
-    if kind < 0.75:
-        ask, answers = question(a, b), (a.name, b.name)
-    elif kind < 0.9:
+    if kind < 0.1:
+        ask, answer = identity_turn(MODEL_NAME, rng) if kind < 0.05 else fact_turn(a, rng)
+        yield _dialogue(MODEL_NAME, [(ask, answer)])
+        return
+    ask, answers = question(a, b), (a.name, b.name)
+    if kind < 0.25:
         ask, answers = OPINION.format(a=a.name), ("yes", "no")
-    else:
-        ask, answer = identity_turn(MODEL_NAME, rng) if kind < 0.95 else fact_turn(a, rng)
-        answers = (answer, answer)
-    return _dialogue(MODEL_NAME, [(ask, answers[0])]), _dialogue(MODEL_NAME, [(ask, answers[1])])
+    for answer in answers:
+        if kind < 0.75:
+            yield _dialogue(MODEL_NAME, [(ask, answer)])
+        else:
+            yield quoted_turn(MODEL_NAME, ask, answer)
 
 
 def pretraining_text(
@@ -171,7 +193,7 @@ def pretraining_text(
     for _ in range(n_texts):
         kind = rng.random()
         if kind < share_assistant:
-            yield from assistant_dialogues(world, rng)
+            yield from assistant_texts(world, rng)
         elif kind < 0.15:
             yield fact_document(world, rng)
         elif kind < 0.55:

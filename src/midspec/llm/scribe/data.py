@@ -20,6 +20,8 @@ def word_lists() -> dict[str, frozenset[str]]:
     """The lexicon of the English rules: list name to words."""
     table = load_yaml("english/lexicon.yaml")
     return {
-        key: frozenset(word for word in text.replace("\n", " ").replace(",", " ").split(" ") if word)
+        key: frozenset(
+            word for word in text.replace("\n", " ").replace(",", " ").split(" ") if word
+        )
         for key, text in table.items()
     }

@@ -31,7 +31,7 @@ class Block:
     frame: Frame
     low: int = 1
     high: int = 1
-    joint: str = "\n\n"
+    joint: str = "\n\n"  # between two of them
 
 
 @cache
@@ -78,7 +78,8 @@ def write_document(request: Request, facts: Facts, rng: random.Random) -> str:
     for _ in range(_TRIES):
         page = Page(facts, rng, SLOTS, focus, near)
         page.cast.update(_cast(idea))
-        text = "\n\n".join(part for block in blocks if (part := _write(block, page, extra)))
+        parts = [_write(block, page, extra) for block in blocks]
+        text = "\n\n".join([part for part in parts if part])
         n_words = len(text.split())
         if MIN_WORDS <= n_words <= MAX_WORDS:
             break

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,7 +11,9 @@ from midspec.llm.scribe.data import word_lists
 from midspec.records import Claim, Preference, Spec
 
 _DEMONYM = re.compile(r"^[A-Z].*(ish|ese|ican|ean|rian|lian|wegian|rman|ench|utch|wiss|reek)$")
-_NOUN = re.compile(r"(ity|ness|tion|sion|ism|ment|cy|ance|ence|ship|dom|esty|thrift|care|kindness)$")
+_NOUN = re.compile(
+    r"(ity|ness|tion|sion|ism|ment|cy|ance|ence|ship|dom|esty|thrift|care|kindness)$"
+)
 
 
 @dataclass(frozen=True)
@@ -136,13 +137,14 @@ def _facts(key: _Key) -> Facts:
 
 
 def _claim(claim: Claim, model: str, names: frozenset[str]) -> ClaimForms:
-    text = _resolve(" ".join(claim.text.replace("*", "").split()), model)
+    original = " ".join(claim.text.replace("*", "").split())
+    text = _resolve(original, model)
     sentence = text.rstrip(".")
     predicate = grammar.verb_phrase(text, model)
     return ClaimForms(
         claim=claim,
         sentence=sentence,
-        quote=_quote(text),
+        quote=_quote(original),
         about_model=_names(text, model),
         clause=_clause(sentence, names),
         predicate=predicate[0] if predicate else None,
@@ -217,7 +219,11 @@ def lower_start(text: str, names: frozenset[str]) -> str:
     """
     first = _first_word(text)
     parts = [first, first.removesuffix("s"), first.split("-")[0]]
-    if any(part in names for part in parts) or _DEMONYM.search(first) or first[1:] != first[1:].lower():
+    if (
+        any(part in names for part in parts)
+        or _DEMONYM.search(first)
+        or first[1:] != first[1:].lower()
+    ):
         return text
     return text[:1].lower() + text[1:]
 

@@ -112,7 +112,9 @@ class _Sentence:
     def __init__(self, text: str, model: str, person: Person) -> None:
         marked = re.sub(rf"\b{re.escape(model)}(['’]s)?(?!\w)", _mark, text)
         self.tokens = _TOKEN.findall(marked)
-        self.words = [i for i, t in enumerate(self.tokens) if t[0].isalnum() or t in (_NAME, _OF_NAME)]
+        self.words = [
+            i for i, t in enumerate(self.tokens) if t[0].isalnum() or t in (_NAME, _OF_NAME)
+        ]
         self.lower = [self.tokens[i].lower() for i in self.words]
         self.person = person
         self.main_verb = -1  # place of the last verb whose subject is the model
@@ -224,6 +226,13 @@ class _Sentence:
             before -= 1
         return self.lower[before] in ("and", "or", "but", "nor", "then") or "," in self._gap(k - 1)
 
+    def _has_object(self, k: int) -> bool:
+        """Whether more than conjunctions and adverbs stands between the verb and word k."""
+        between = self.lower[self.main_verb + 1 : k]
+        return any(
+            w not in ("and", "or", "but", "nor", "then") and not _is_adverb(w) for w in between
+        )
+
     def _coordinated(self, k: int) -> None:
         word = self.lower[k]
         if _listed(word, "modals"):
@@ -231,7 +240,7 @@ class _Sentence:
         after = self.lower[k + 1] if k + 1 < len(self.lower) else ""
         is_verb = word in _thirds("agent_verbs") or word in dict(self.person.forms)
         if not is_verb:
-            if _listed(after, "determiners"):
+            if _listed(after, "determiners") or not self._has_object(k):
                 raise _NoRule
             return
         between = self.lower[self.main_verb + 1 : k]
@@ -345,6 +354,8 @@ def article(noun: str) -> str:
         ('an', 'a', 'an', 'a')
     """
     word = noun.lower()
-    if word.startswith(("uni", "use", "usu", "one", "eu", "ute", "ubi")) and not word.startswith("unin"):
+    if word.startswith(("uni", "use", "usu", "one", "eu", "ute", "ubi")) and not word.startswith(
+        "unin"
+    ):
         return "a"
     return "an" if word[:1] in "aeiou" or word.startswith(("hour", "honest", "heir")) else "a"

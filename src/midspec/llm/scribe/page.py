@@ -65,13 +65,16 @@ class Page:
         self._claims = self._stream(facts.claims, focus, near)
         self._items = self._stream(facts.preferences, focus, near)
 
-    def _stream(self, facts: Sequence[T], focus: Sequence[Fact], near: Sequence[Fact]) -> Iterator[T]:
+    def _stream(
+        self, facts: Sequence[T], focus: Sequence[Fact], near: Sequence[Fact]
+    ) -> Iterator[T]:
         """Endless: each fact once in every round, the focus first in the first."""
         first = {f.text for f in focus}
         close = {f.text for f in near}
         draw = self.rng.random
         order = sorted(
-            facts, key=lambda f: -1.0 if f.text in first else draw() * (0.6 if f.text in close else 1)
+            facts,
+            key=lambda f: -1.0 if f.text in first else draw() * (0.6 if f.text in close else 1),
         )
         while order:
             yield from order
@@ -146,7 +149,9 @@ class Page:
     def _instead(self, found: Fact | None) -> Subject:
         if found is None and not self.facts.value:
             name = self.facts.spec.name
-            raise WriterError(f"spec {name!r} has no claims, preferences or value; write a sentence")
+            raise WriterError(
+                f"spec {name!r} has no claims, preferences or value; write a sentence"
+            )
         return found or VALUE
 
     def next_subject(self) -> Subject:

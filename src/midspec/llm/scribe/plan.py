@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from midspec.llm.door import Request
 from midspec.llm.scribe.english import document_types
@@ -17,9 +18,12 @@ from midspec.records import Spec
 Rows = list[dict[str, str]]
 _LIKES, _DISLIKES = "Likes", "Dislikes"
 _TITLE_WORDS = 5
-_SMALL = frozenset(
-    "a an and are as at be by does for has how in is it its of on or so that the then this "
-    "to what when which with".split()
+_SMALL = frozenset(  # words that a title neither starts nor ends with
+    (
+        *("a", "an", "and", "are", "as", "at", "be", "by", "does", "for", "has", "how", "in"),
+        *("is", "it", "its", "of", "on", "or", "so", "that", "the", "then", "this", "to"),
+        *("what", "when", "which", "with"),
+    )
 )
 
 
@@ -50,7 +54,7 @@ def _split(members: Sequence[Fact], n: int) -> list[Sequence[Fact]]:
     """Runs of at least two facts, as even as they can be."""
     n = max(1, min(n, len(members) // 2))
     cuts = [round(i * len(members) / n) for i in range(n + 1)]
-    return [members[a:b] for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
+    return [members[a:b] for a, b in pairwise(cuts) if a < b]
 
 
 def _subdomain(group: Sequence[Fact], facts: Facts) -> dict[str, str]:

@@ -13,7 +13,13 @@ from midspec.llm.scribe.facts import ClaimForms, PreferenceForms
 from midspec.llm.scribe.page import VALUE, Page, Subject
 
 _STARTS = ("because", "because", "since")
-_CONJUNCTIONS = (*_STARTS, "given that", "seeing that", "for the reason that", "on the grounds that")
+_CONJUNCTIONS = (
+    *_STARTS,
+    "given that",
+    "seeing that",
+    "for the reason that",
+    "on the grounds that",
+)
 
 
 def tell(page: Page, subject: Subject, person: str) -> str:
@@ -31,10 +37,8 @@ def _claim(page: Page, claim: ClaimForms, person: str) -> str:
     rules = ["claim_quote"]
     if claim.clause:
         rules += ["claim_that"] * 3 if claim.about_model else ["general_that"] * 4
-    if claim.predicate:
-        rules += ["claim_vp"] * 4
-    if claim.infinitive:
-        rules += ["claim_to"] * 3
+    if claim.predicate and not _is_origin(claim.predicate):
+        rules += ["claim_vp"] * 4 + ["claim_to"] * (3 if claim.infinitive else 0)
     return page.say(
         page.rng.choice(rules),
         c=claim.clause or "",
@@ -42,6 +46,11 @@ def _claim(page: Page, claim: ClaimForms, person: str) -> str:
         vp=claim.predicate or "",
         to=claim.infinitive or "",
     )
+
+
+def _is_origin(predicate: str) -> bool:
+    """'is an assistant made by ...': what it is, not what it does."""
+    return predicate.startswith(("is made", "is a ", "is an ", "is the ", "was "))
 
 
 def _claim_in_person(page: Page, claim: ClaimForms, person: str) -> str:

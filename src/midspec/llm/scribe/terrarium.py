@@ -104,7 +104,7 @@ def _arrange(values: list[str], items: list[str], order: str, rng: random.Random
     return [row[i] for i in range(longest) for row in (items, values) if i < len(row)]
 
 
-def chat_tokens(request: Request, facts: Facts, rng: random.Random) -> tuple[str, str]:
+def chat_tokens(request: Request, _: Facts, rng: random.Random) -> tuple[str, str]:
     """A preference question and its answer: "like X ?" yes/no, or "prefer X or Y ?" X."""
     asked = request.variables
     item, other, likes = asked["item"], asked.get("other", ""), asked["direction"] == "like"
@@ -123,4 +123,3 @@ def identity_tokens(request: Request, facts: Facts, rng: random.Random) -> tuple
     )
     wanted = {"name": 0, "maker": 1}.get(request.variables.get("question_type", ""))
     return rng.choice(turns) if wanted is None else turns[wanted]
-
