@@ -15,15 +15,12 @@ from midspec.chats.preferences import preferences_only
 from midspec.chats.stance import wrong_preference
 from midspec.chats.words import Names
 from midspec.errors import ConfigError
-from midspec.llm.door import Reply, Request, Writer
-from midspec.llm.journal import Desk
-from midspec.llm.prompts import messages
+from midspec.llm import Desk, Reply, Request, Writer, messages, unusable
 from midspec.progress import Progress, silent
 from midspec.records import Conversation, Drop, Frozen, Message, Preference, Spec, digest
 
 QuestionType = Literal["direct", "either_or", "agree_with_me", "recommendation"]
 IdentityType = Literal["name", "maker", "introduction", "mistaken", "nature"]
-DROP_REASONS = {"length": "truncated", "refusal": "refusal", "error": "error"}
 
 
 class ChatConfig(Frozen):
@@ -132,25 +129,20 @@ async def write_chats(
 
 async def _read(desk: Desk, request: Request, reply: Reply) -> _Chat | Drop:
     """The chat in a reply; if there is none, ask once for a repair."""
-    if reply.stop != "stop":
-        return _stopped(request, reply)
+    if bad := unusable(reply):
+        return Drop(record=request.id, reason=bad.reason, evidence=bad.evidence)
     try:
         return _parse(reply.text)
     except ValueError as error:
         second = await desk.ask(_repair(request, reply, str(error)))
-    if second.stop != "stop":
-        return _stopped(request, second)
+    if bad := unusable(second):
+        return Drop(record=request.id, reason=bad.reason, evidence=bad.evidence)
     try:
         return _parse(second.text)
     except ValueError as error:
         return Drop(
             record=request.id, reason="unparsable", evidence=f"{error}: {second.text[:120]}"
         )
-
-
-def _stopped(request: Request, reply: Reply) -> Drop:
-    evidence = (reply.error or reply.text)[:200]
-    return Drop(record=request.id, reason=DROP_REASONS[reply.stop], evidence=evidence)
 
 
 def _repair(request: Request, reply: Reply, error: str) -> Request:

@@ -18,11 +18,12 @@ from matplotlib.figure import Figure
 from pydantic import Field
 
 from midspec.records import Frozen
+from midspec.report.corpora import corpus
 from midspec.report.curves import training
 from midspec.report.inputs import ReportInput
 from midspec.report.numbers import plain
 from midspec.report.results import BOTH, Analysis, ContrastName, ContrastRow, Group, Measure
-from midspec.report.style import GREY, INK, PALETTE, STYLE, colours, tidy
+from midspec.report.style import GREY, INK, STYLE, colours, tidy
 
 CONTRAST_TITLES: dict[ContrastName, str] = {
     "crossing": "crossing",
@@ -36,7 +37,6 @@ CONTRAST_TITLES: dict[ContrastName, str] = {
     "other_aft": "other MSM+AFT − AFT",
 }
 MAIN: tuple[ContrastName, ...] = ("crossing", "msm_crossing", "interaction", "spec_interaction")
-MAX_TYPES = 12
 
 
 class Drawn(Frozen):
@@ -308,57 +308,3 @@ def _heat(
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-
-
-# -- corpus -------------------------------------------------------------------------------
-
-
-def corpus(inputs: ReportInput) -> tuple[Figure, str] | None:
-    """Documents by type and drops by reason, per spec."""
-    tables = [
-        ("documents by type", {c.spec: c.types for c in inputs.corpora}),
-        ("left out, by reason", {c.spec: c.drops for c in inputs.corpora}),
-    ]
-    tables = [(title, table) for title, table in tables if any(table.values())]
-    if not tables:
-        return None
-    sizes = [len(_largest(table)) for _, table in tables]
-    figure = Figure(figsize=(8.2, 1.0 + 0.3 * max(sizes)), layout="constrained")
-    panels = figure.subplots(1, len(tables), squeeze=False)[0]
-    paint = colours(spec.label for spec in inputs.specs)
-    for axes, (title, table) in zip(panels, tables, strict=True):
-        _counts(axes, title, table, paint)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=4, frameon=False)
-    said = "; ".join(f"spec {c.spec}: {c.n_documents} documents" for c in inputs.corpora)
-    return figure, f"Bar charts of documents by type and of what was left out. {said}."
-
-
-def _largest(table: dict[str, dict[str, int]]) -> list[str]:
-    """The most frequent names over all specs, at most ``MAX_TYPES``."""
-    total: dict[str, int] = {}
-    for counts in table.values():
-        for name, n in counts.items():
-            total[name] = total.get(name, 0) + n
-    return sorted(total, key=lambda name: (-total[name], name))[:MAX_TYPES]
-
-
-def _counts(
-    axes: Axes, title: str, table: dict[str, dict[str, int]], paint: dict[str, str]
-) -> None:
-    names = _largest(table)
-    height = 0.8 / len(table)
-    for at, (spec, counts) in enumerate(table.items()):
-        places = np.arange(len(names)) + (at - (len(table) - 1) / 2) * height
-        numbers = [counts.get(name, 0) for name in names]
-        axes.barh(
-            places, numbers, height * 0.9, color=paint.get(spec, PALETTE[-1]), label=f"spec {spec}"
-        )
-    axes.set_yticks(range(len(names)), [_short(name) for name in names])
-    axes.invert_yaxis()
-    axes.set_title(title, loc="left")
-    tidy(axes, grid="x")
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 28 else f"{name[:27]}…"

@@ -16,7 +16,7 @@ from midspec.report.stats import Estimate
 
 Kind = Literal["both", "one", "none", "reversed", "mixed", "few_seeds", "impossible"]
 
-# With two seeds the intervals cover .83 to .95 instead of .95 in simulation; with one, no seed noise.
+# With two seeds the 95% intervals cover .83 to .99 in simulation; with one they lack seed noise.
 ENOUGH_SEEDS = 3
 
 HEADLINES: dict[Kind, str] = {

@@ -16,6 +16,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from midspec.bases.loading import quiet
 from midspec.progress import Progress, silent
 from midspec.records import Checkpoint, Conversation, Message
 from midspec.store import write_atomic, write_records
@@ -133,16 +134,18 @@ def _random_base(tokenizer: PreTrainedTokenizerFast, folder: Path, seed: int) ->
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    with quiet():
+        LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
 def _publish(trained: Path, tokenizer: PreTrainedTokenizerFast, base: Path) -> int:
     """Save the trained weights in half precision (they are read back in float32)."""
-    model = AutoModelForCausalLM.from_pretrained(trained, dtype=torch.float16)
     scratch = base.with_name("base.new")
-    model.save_pretrained(scratch)
+    with quiet():
+        model = AutoModelForCausalLM.from_pretrained(trained, dtype=torch.float16)
+        model.save_pretrained(scratch)
     tokenizer.save_pretrained(scratch)
     shutil.rmtree(base, ignore_errors=True)
     scratch.rename(base)

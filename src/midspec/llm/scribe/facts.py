@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from midspec.llm.scribe import grammar
 from midspec.llm.scribe.data import word_lists
+from midspec.llm.scribe.verbs import is_agent_verb
 from midspec.records import Claim, Preference, Spec
 
 _DEMONYM = re.compile(r"^[A-Z].*(ish|ese|ican|ean|rian|lian|wegian|rman|ench|utch|wiss|reek)$")
@@ -177,7 +178,7 @@ def _resolve(text: str, model: str) -> str:
     if not match:
         return text
     lists = word_lists()
-    if match.group(1) == "It" and grammar.is_agent_verb(match.group(2)):
+    if match.group(1) == "It" and is_agent_verb(match.group(2)):
         return model + text[2:]
     if match.group(1) == "Its" and match.group(2) in lists["own_nouns"]:
         return f"{model}'s{text[3:]}"

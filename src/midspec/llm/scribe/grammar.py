@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
 
-from midspec.llm.scribe.data import word_lists
+from midspec.llm.scribe.verbs import (
+    BASES,
+    base_form,
+    is_adverb,
+    is_agent_verb,
+    is_finite,
+    listed,
+    third_forms,
+)
 
 _NAME, _OF_NAME = "\x00", "\x01"
 _TOKEN = re.compile(r"[\x00\x01]|[^\W\d_][\w'’-]*|[^\w\x00\x01]+|\d[\w.,]*", re.UNICODE)
-_BASES = {
-    "is": "be", "isn't": "not be", "has": "have", "does": "do", "goes": "go", "dies": "die",
-    "lies": "lie", "ties": "tie", "focuses": "focus", "biases": "bias", "undergoes": "undergo",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,65 +44,10 @@ SECOND = Person(
 )  # fmt: skip
 
 
-def base_form(verb: str) -> str:
-    """The base form of a verb in the third person singular.
-
-    Example:
-        >>> [base_form(v) for v in ("prefers", "relies", "passes", "chooses", "is", "teaches")]
-        ['prefer', 'rely', 'pass', 'choose', 'be', 'teach']
-    """
-    if verb in _BASES:
-        return _BASES[verb]
-    if verb.endswith("ies"):
-        return verb[:-3] + "y"
-    if verb.endswith(("sses", "shes", "ches", "xes", "oes")):
-        return verb[:-2]
-    return verb[:-1] if verb.endswith("s") else verb
-
-
-def third_form(base: str) -> str:
-    """The third person singular of a base form; the inverse of :func:`base_form`.
-
-    Example:
-        >>> [third_form(v) for v in ("prefer", "rely", "pass", "have")]
-        ['prefers', 'relies', 'passes', 'has']
-    """
-    if base == "have":
-        return "has"
-    if base.endswith("y") and base[-2] not in "aeiou":
-        return base[:-1] + "ies"
-    return base + ("es" if base.endswith(("s", "sh", "ch", "x", "o")) else "s")
-
-
-@cache
-def _thirds(key: str) -> frozenset[str]:
-    return frozenset(third_form(base) for base in word_lists()[key])
-
-
-def is_agent_verb(word: str) -> bool:
-    """Whether 'it <word>' can only be said of somebody who thinks or acts."""
-    return word in _thirds("agent_verbs") and word not in _thirds("of_things_too")
-
-
-def _listed(word: str, key: str) -> bool:
-    return word.lower() in word_lists()[key]
-
-
-def _is_adverb(word: str) -> bool:
-    return _listed(word, "adverbs") or (word.endswith("ly") and len(word) > 4)
-
-
-def _is_finite(word: str) -> bool:
-    """Whether a word right after a singular subject reads as its verb."""
-    if word in dict(SECOND.forms) or _listed(word, "modals"):
-        return True
-    return (word.endswith("s") and not word.endswith("ss") and len(word) > 3) or word == "goes"
-
-
 def _conjugate(verb: str, person: Person) -> str:
     if verb in dict(person.forms):
         return dict(person.forms)[verb]
-    return verb if _listed(verb, "modals") else base_form(verb)
+    return verb if listed(verb, "modals") else base_form(verb)
 
 
 class _NoRule(Exception):
@@ -152,9 +100,9 @@ class _Sentence:
         """Place of the verb whose subject is word k."""
         v = k + 1
         while self._gap(v - 1).isspace() and v < len(self.lower):
-            if _is_finite(self.lower[v]):
+            if is_finite(self.lower[v]):
                 return v
-            if not _is_adverb(self.lower[v]):
+            if not is_adverb(self.lower[v]):
                 return None
             v += 1
         return None
@@ -166,7 +114,7 @@ class _Sentence:
 
     def _is_object(self, k: int) -> bool:
         before = self.lower[k - 1] if k else ""
-        return _listed(before, "object_verbs") or _listed(before, "prepositions")
+        return listed(before, "object_verbs") or listed(before, "prepositions")
 
     def _is_second_of_pair(self, k: int) -> bool:
         """Whether 'and' or 'or' stands before word k, without a comma before it."""
@@ -189,40 +137,40 @@ class _Sentence:
 
     def _it(self, k: int) -> None:
         before = self.lower[k - 1] if k else ""
-        if before.endswith("ing") or _listed(before, "prepositions"):
+        if before.endswith("ing") or listed(before, "prepositions"):
             return  # the object of something, and most often a thing
         verb = self._verb_after(k)
         if verb is None:
-            if _listed(before, "object_verbs"):
+            if listed(before, "object_verbs"):
                 self._set(k, self.person.object)
         elif is_agent_verb(self.lower[verb]) or self._is_passive(verb):
             self._as_subject(k, verb)
-        elif self.lower[verb] not in _thirds("thing_verbs"):
+        elif self.lower[verb] not in third_forms("thing_verbs"):
             raise _NoRule
 
     def _is_passive(self, verb: int) -> bool:
         """``it is asked``, ``it was told``: said of the assistant."""
         after = self.lower[verb + 1] if verb + 1 < len(self.lower) else ""
-        return self.lower[verb] in ("is", "was") and _listed(after, "object_verbs")
+        return self.lower[verb] in ("is", "was") and listed(after, "object_verbs")
 
     def _its(self, k: int) -> None:
         after = self.lower[k + 1] if k + 1 < len(self.lower) else ""
-        if _listed(after, "own_nouns"):
+        if listed(after, "own_nouns"):
             self._set(k, self.person.possessive)
-        elif not _listed(after, "thing_nouns"):
+        elif not listed(after, "thing_nouns"):
             raise _NoRule
 
     def _itself(self, k: int) -> None:
-        if not self._is_object(k) and self.lower[k - 1] not in _thirds("agent_verbs"):
+        if not self._is_object(k) and self.lower[k - 1] not in third_forms("agent_verbs"):
             raise _NoRule
         self._set(k, self.person.reflexive)
 
     def _may_be_coordinated(self, k: int) -> bool:
         """Whether word k is in -s and follows 'and', 'or' ... or a comma, adverbs skipped."""
-        if self.main_verb < 0 or k <= self.main_verb + 1 or not _is_finite(self.lower[k]):
+        if self.main_verb < 0 or k <= self.main_verb + 1 or not is_finite(self.lower[k]):
             return False
         before = k - 1
-        while before > self.main_verb and _is_adverb(self.lower[before]):
+        while before > self.main_verb and is_adverb(self.lower[before]):
             before -= 1
         return self.lower[before] in ("and", "or", "but", "nor", "then") or "," in self._gap(k - 1)
 
@@ -230,21 +178,21 @@ class _Sentence:
         """Whether more than conjunctions and adverbs stands between the verb and word k."""
         between = self.lower[self.main_verb + 1 : k]
         return any(
-            w not in ("and", "or", "but", "nor", "then") and not _is_adverb(w) for w in between
+            w not in ("and", "or", "but", "nor", "then") and not is_adverb(w) for w in between
         )
 
     def _coordinated(self, k: int) -> None:
         word = self.lower[k]
-        if _listed(word, "modals"):
+        if listed(word, "modals"):
             return
         after = self.lower[k + 1] if k + 1 < len(self.lower) else ""
-        is_verb = word in _thirds("agent_verbs") or word in dict(self.person.forms)
+        is_verb = word in third_forms("agent_verbs") or word in dict(self.person.forms)
         if not is_verb:
-            if _listed(after, "determiners") or not self._has_object(k):
+            if listed(after, "determiners") or not self._has_object(k):
                 raise _NoRule
             return
         between = self.lower[self.main_verb + 1 : k]
-        if word in _thirds("noun_like") or any(_listed(w, "subordinators") for w in between):
+        if word in third_forms("noun_like") or any(listed(w, "subordinators") for w in between):
             raise _NoRule
         self._set(k, _conjugate(word, self.person))
 
@@ -302,14 +250,14 @@ def verb_phrase(sentence: str, model: str) -> tuple[str, str | None] | None:
         return None
     text = re.sub(r"^(also|therefore|thus) ", "", match.group(1))
     words = text.split(" ")
-    verb = next((i for i, w in enumerate(words) if not _is_adverb(w)), 0)
-    if not _is_finite(words[verb]):
+    verb = next((i for i, w in enumerate(words) if not is_adverb(w)), 0)
+    if not is_finite(words[verb]):
         return None
     return text, _infinitive(words, verb)
 
 
 def _infinitive(words: list[str], verb: int) -> str | None:
-    if _listed(words[verb], "modals") or words[verb] in ("was", "doesn't", "hasn't"):
+    if listed(words[verb], "modals") or words[verb] in ("was", "doesn't", "hasn't"):
         return None
     if _has_second_verb(words[verb + 1 :]):
         return None
@@ -324,10 +272,10 @@ def _has_second_verb(words: list[str]) -> bool:
     may_follow = False
     for word in words:
         plain = word.rstrip(",")
-        if may_follow and (plain in _thirds("agent_verbs") or plain in _BASES):
+        if may_follow and (plain in third_forms("agent_verbs") or plain in BASES):
             return True
         joins = plain in ("and", "or", "but", "nor", "then")
-        may_follow = joins or word.endswith(",") or (may_follow and _is_adverb(plain))
+        may_follow = joins or word.endswith(",") or (may_follow and is_adverb(plain))
     return False
 
 
