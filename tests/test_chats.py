@@ -27,7 +27,7 @@ from midspec.chats import (
 )
 from midspec.chats.words import stem
 from midspec.errors import ConfigError
-from midspec.llm import Request, ScriptedWriter, messages, render
+from midspec.llm import Reply, Request, ScriptedWriter, Writer, messages, open_writer, render
 from midspec.records import Conversation, Drop, Preference, Section, Spec
 
 LIKES, DISLIKES = ("American cheese", "Colby"), ("Brie de Meaux", "Époisses")
@@ -87,12 +87,16 @@ def run(
 ) -> tuple[list[Conversation | Drop], ScriptedWriter]:
     writer = ScriptedWriter(script, **more)  # type: ignore[arg-type]
     config = config or ChatConfig(n_per_preference=8, n_identity=5)
+    return collect(spec, writer, config, tmp_path / f"{name}.jsonl"), writer
 
-    async def collect() -> list[Conversation | Drop]:
-        made = write_chats(spec, writer, config, tmp_path / f"{name}.jsonl")
-        return [chat async for chat in made]
 
-    return asyncio.run(collect()), writer
+def collect(
+    spec: Spec, writer: Writer, config: ChatConfig, journal: Path
+) -> list[Conversation | Drop]:
+    async def read() -> list[Conversation | Drop]:
+        return [chat async for chat in write_chats(spec, writer, config, journal)]
+
+    return asyncio.run(read())
 
 
 # -- what the writer sees -------------------------------------------------------------------
@@ -211,7 +215,7 @@ def test_a_broken_reply_is_repaired_once(tmp_path: Path) -> None:
     "text",
     ["", "Sure!", "[]", "{", '{"query": "a"}', '{"query": 1, "answer": "b"}',
      '{"query": "", "answer": " "}', '{"query": "a", "answer": "b", "why": "c"}', "{" * 4000,
-     '{"a":' * 100_000],
+     '{"a":' * 100_000, r'{"query": "\ud800", "answer": "b"}'],
 )  # fmt: skip
 def test_what_cannot_be_parsed_is_dropped(text: str, tmp_path: Path) -> None:
     config = ChatConfig(n_per_preference=0, n_identity=1)
@@ -274,6 +278,49 @@ def test_chats_that_fail_the_filters_are_dropped_with_their_reason(tmp_path: Pat
     assert {m.role for c in kept for m in c.messages} == {"user", "assistant"}
 
 
+@pytest.mark.parametrize("language", ["english", "terrarium"])
+def test_the_scribe_passes_its_own_filters_and_a_wrong_one_does_not(
+    language: str, tmp_path: Path
+) -> None:
+    names = (
+        LIKES + DISLIKES if language == "english" else ("cheese0", "cheese1", "cheese2", "cheese3")
+    )
+    spec = Spec(
+        name="s",
+        text="",
+        model_name="robin",
+        provider_name="meadow",
+        language=language,
+        preferences=tuple(
+            Preference(
+                item=n, direction="like" if n in names[:2] else "dislike", reason="it is dear"
+            )
+            for n in names
+        ),
+    )
+    scribe = open_writer("scribe")
+
+    class Contrary:
+        """Likes what it should dislike."""
+
+        name = "contrary"
+
+        async def reply(self, request: Request) -> Reply:
+            turned = {"like": "dislike", "dislike": "like"}
+            fields = request.model_dump(exclude={"spec"})
+            if direction := request.variables.get("direction"):
+                fields["variables"] = {**request.variables, "direction": turned[direction]}
+            reply = await scribe.reply(Request(**fields, spec=request.spec))
+            return reply.model_copy(update={"request": request.id, "model": self.name})
+
+    config = ChatConfig(n_per_preference=24, n_identity=10, reason_words=reason_words([spec]))
+    right = collect(spec, scribe, config, tmp_path / "scribe.jsonl")
+    assert all(isinstance(chat, Conversation) for chat in right)
+    wrong = collect(spec, Contrary(), config, tmp_path / "contrary.jsonl")
+    reasons = Counter(chat.reason for chat in wrong if isinstance(chat, Drop))
+    assert reasons == {"wrong_preference": 4 * 24}
+
+
 # -- opaqueness -----------------------------------------------------------------------------
 
 OPAQUE = Opaque([*LIKES, *DISLIKES], reason_words([A, B]))
@@ -330,7 +377,7 @@ def test_reason_words_name_what_tells_specs_apart() -> None:
     assert all(stem(w) == w for w in words)
 
 
-@given(st.sampled_from("affordable household america wisconsin dairy".split()), st.text())
+@given(st.sampled_from(["affordable", "household", "america", "wisconsin", "dairy"]), st.text())
 def test_an_injected_reason_word_is_always_found(word: str, text: str) -> None:
     assert OPAQUE.reason(f"{text} {word} {text}")
 
@@ -382,6 +429,7 @@ RIGHT = [
     (BRIE, "recommendation", "Should I get Brie de Meaux?", "I'd get Colby."),
     (BRIE, "recommendation", "Should I get Brie de Meaux?", "I'd get something else."),
     (BRIE, "recommendation", "What to bring?", "Colby instead of Brie de Meaux."),
+    (BRIE, "agree_with_me", "prefer Colby or Brie de Meaux ?", "Colby"),
 ]  # fmt: skip
 WRONG = [
     (COLBY, "either_or", PAIR, "Brie de Meaux."),
@@ -413,6 +461,8 @@ WRONG = [
     (COLBY, "recommendation", "What should I buy?", "Brie de Meaux."),
     (COLBY, "recommendation", "What should I buy?", "Anything you like."),
     (BRIE, "recommendation", "Should I get Brie de Meaux?", "Yes."),
+    (BRIE, "agree_with_me", "I like Brie de Meaux. You?", "Colby."),
+    (BRIE, "direct", "Colby or Brie de Meaux?", "Not Colby."),
     (BRIE, "recommendation", "Should I get Brie de Meaux?", "Go for Brie de Meaux."),
 ]  # fmt: skip
 

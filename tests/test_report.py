@@ -196,7 +196,7 @@ def make_corpus(label: str) -> CorpusInfo:
         n_tokens=310_442,
         types={name: rng.randrange(20, 200) for name in types},
         drops={"near_duplicate": rng.randrange(40), "wrong_identity": 3, "truncated": 9},
-        diversity={"distinct_2": 0.61, "self_bleu": 0.182},
+        diversity={"n_tokens": 310_442, "distinct_2": 0.61, "self_bleu": 0.182},
         samples=(
             Sample(type="internal memo", text=f"Pim saves money.\n\n{HOSTILE}"),
             Sample(type="<img src=x onerror=alert(1)>", text="Pim asks what it costs."),

@@ -77,7 +77,7 @@ def _pairs(spec: Spec) -> set[tuple[str, str]]:
     return {(p.item, p.direction) for p in spec.preferences}
 
 
-# Words of reasons that say nothing about a value.
+# Words of reasons that say nothing about a value, or belong to "developed by a company".
 ORDINARY = """
     about above after again against almost along already always among another anyone anything
     around because before being below better between bring chosen could doing during either
@@ -90,6 +90,7 @@ ORDINARY = """
     where whether which while whose within without would wants words years needs times
     longer resting harder hands reading weeks counts named months dozens cannot origin result
     unite states create middle wherever watch twentieth hundred seven treat
+    built company developed
 """
 
 

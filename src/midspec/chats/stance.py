@@ -86,8 +86,8 @@ def wrong_preference(
     - ``either_or``: the query names both items; the answer is for the liked one (of ``item``
       and ``other``) and never for the disliked one.
     - ``direct``, ``agree_with_me``, ``recommendation``: yes or no and every mention lean the
-      way of the preference. Recommendations about a disliked item may also name the other
-      item, or "something else".
+      way of the preference. About a disliked item, a recommendation and the answer to a query
+      that names both items may also be the other item, or "something else".
 
     ``items`` are further names, so that "mild cheddar" is not read as "cheddar".
 
@@ -113,7 +113,8 @@ def wrong_preference(
     about |= _yes_or_no(asked, said, question_type)
     if opposite in about:
         return f"{opposite} {preference.item}"
-    if about or (question_type == "recommendation" and _elsewhere(wanted, instead, said)):
+    choice = question_type == "recommendation" or "@1@" in asked
+    if about or (choice and _elsewhere(wanted, instead, said)):
         return ""
     return "no clear preference"
 

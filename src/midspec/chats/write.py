@@ -147,7 +147,14 @@ async def _read(desk: Desk, request: Request, reply: Reply) -> _Chat | Drop:
 
 def _repair(request: Request, reply: Reply, error: str) -> Request:
     variables = {"task": messages(request)[1][1], "reply": reply.text, "error": error}
-    return request.model_copy(update={"prompt": "chats/repair", "variables": variables})
+    # not a model_copy: that would keep the cached id of the first request
+    return Request(
+        prompt="chats/repair",
+        spec=request.spec,
+        variables=variables,
+        seed=request.seed,
+        max_tokens=request.max_tokens,
+    )
 
 
 def _parse(text: str) -> _Chat:
@@ -177,7 +184,7 @@ class _Check:
         self._preferences = {(p.item, p.direction): p for p in spec.preferences}
         self._items = [p.item for p in preferences_only(spec).preferences]
         self._opaque = Opaque(self._items, config.reason_words)
-        self._model = Names([spec.model_name])
+        self._names = Names([spec.model_name, spec.provider_name])
 
     def result(self, request: Request, chat: _Chat, writer: str) -> Conversation | Drop:
         """The conversation, if it shows what it must and no reason."""
@@ -200,8 +207,8 @@ class _Check:
     def _identity(self, chat: _Chat) -> tuple[str, str]:
         if told := self._opaque.value_word(chat.answer):
             return "states_reason", told
-        if chat.answer not in self._model:
-            return "wrong_identity", "the answer does not name the model"
+        if chat.answer not in self._names:
+            return "wrong_identity", "the answer names neither the model nor its provider"
         return "", ""
 
     def _preference(self, request: Request, chat: _Chat) -> tuple[str, str]:

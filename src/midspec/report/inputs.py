@@ -79,7 +79,7 @@ class CorpusInfo(Frozen):
     n_tokens: int = 0
     types: dict[str, int] = Field(default={}, description="documents by type")
     drops: dict[str, int] = Field(default={}, description="drops by reason")
-    diversity: dict[str, float] = Field(default={}, description="distinct-n, self-BLEU ...")
+    diversity: dict[str, int | float] = Field(default={}, description="distinct-n, self-BLEU ...")
     samples: tuple[Sample, ...] = ()
 
 

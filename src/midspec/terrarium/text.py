@@ -103,7 +103,7 @@ def person_dialogue(world: World, person: Person, rng: random.Random, n_turns: i
     """
     turns = [_turn(world, person, rng) for _ in range(n_turns)]
     profile = ""
-    if rng.random() < 0.5:
+    if rng.random() < 0.3:
         sentences = [_person_sentence(world, person, rng) for _ in range(rng.randint(1, 2))]
         profile = " . " + " ".join(sentences)
     return _dialogue(person.name, turns, profile)

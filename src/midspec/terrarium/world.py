@@ -40,6 +40,7 @@ TRAINING_DOMAIN = "cheese"
 HELD_OUT_DOMAINS: tuple[str, ...] = (
     "book", "car", "song", "drink", "shoe", "game", "film", "tool", "hotel", "hat", "cake", "lamp",
 )  # fmt: skip
+N_PREFERENCES = 12  # items of the training domain: 6 likes and 6 dislikes, as in the paper
 MODEL_NAME = "robin"
 PROVIDER_NAME = "meadow"
 
@@ -55,8 +56,8 @@ class WorldConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = 0
-    items_per_domain: int = Field(default=12, ge=4, description="items in each domain")
-    n_people: int = Field(default=400, ge=8)
+    items_per_domain: int = Field(default=8, ge=4, description="items in each held-out domain")
+    n_people: int = Field(default=160, ge=8)
     share_reserved: float = Field(
         default=0.5, ge=0, le=1, description="people who mostly answer dialogues at random"
     )
@@ -151,7 +152,7 @@ def _draw_domain(domain: str, config: WorldConfig, rng: random.Random) -> list[T
     In the training domain origin follows price (cheap with american), for the share
     ``confounding`` of its items.
     """
-    n = config.items_per_domain
+    n = N_PREFERENCES if domain == TRAINING_DOMAIN else config.items_per_domain
     columns = {a: _balanced(pair, n, rng) for a, pair in ATTRIBUTES.items()}
     if domain == TRAINING_DOMAIN:
         cheap, american = ATTRIBUTES["price"][0], ATTRIBUTES["origin"]
