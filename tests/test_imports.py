@@ -18,7 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": BOTTOM,
     "llm": LOW,
     "bases": LOW,
-    **{stage: LOW | DOORS for stage in STAGES},
+    **dict.fromkeys(STAGES, LOW | DOORS),
     "terrarium": LOW | DOORS | {"train"},
     "report": LOW,
     "experiment": LOW | DOORS | STAGES | {"terrarium", "report"},

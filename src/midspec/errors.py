@@ -1,13 +1,13 @@
 """One exception tree; every message names the value that is wrong and the next step.
 
-    MidspecError
-    ├── SpecError      a spec file cannot be read as a Model Spec
-    ├── ConfigError    a recipe, flag or environment value is wrong
-    ├── StoreError     an artifact on disk is not what it claims to be
-    ├── WriterError    a language model that writes or judges failed for good
-    ├── BaseError      a base model cannot be found, converted or loaded
-    ├── TrainError     a training stage cannot run or cannot go on
-    └── EvalError      an evaluation set or a score is wrong
+MidspecError
+├── SpecError      a spec file cannot be read as a Model Spec
+├── ConfigError    a recipe, flag or environment value is wrong
+├── StoreError     an artifact on disk is not what it claims to be
+├── WriterError    a language model that writes or judges failed for good
+├── BaseError      a base model cannot be found, converted or loaded
+├── TrainError     a training stage cannot run or cannot go on
+└── EvalError      an evaluation set or a score is wrong
 """
 
 from __future__ import annotations

@@ -8,7 +8,9 @@ from typing import Protocol
 class Progress(Protocol):
     """Called with what is done, of how much, and a short text (loss, name, rate)."""
 
-    def __call__(self, done: int, total: int, text: str = "") -> None: ...
+    def __call__(self, done: int, total: int, text: str = "") -> None:
+        """Take note; ``total`` 0 means unknown."""
+        ...
 
 
 def silent(done: int, total: int, text: str = "") -> None:

@@ -397,9 +397,8 @@ def terrarium_build(
     exceptions: Annotated[
         float, typer.Option(help="Share of (person, item) pairs against the person's value.")
     ] = 0.0,
-    reserved: Annotated[float, typer.Option(help="Share of people who answer at random.")] = 0.5,
-    people: Annotated[int, typer.Option(help="Number of people.")] = 320,
-    steps: Annotated[int, typer.Option(help="Pretraining steps of 64 rows x 64 tokens.")] = 1600,
+    people: Annotated[int, typer.Option(help="Number of people.")] = 160,
+    steps: Annotated[int, typer.Option(help="Pretraining steps of 64 rows x 64 tokens.")] = 1800,
 ) -> None:
     """Make a world, its text, tokenizer, base model, specs and evaluation sets.
 
@@ -413,7 +412,6 @@ def terrarium_build(
         noise=noise,
         confounding=confounding,
         share_exceptions=exceptions,
-        share_reserved=reserved,
     )
     layout = library_layout(out)
     with progress_bar("terrarium") as progress:

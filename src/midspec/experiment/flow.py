@@ -29,6 +29,7 @@ from midspec.records import (
     Frozen,
     Item,
     Plan,
+    Score,
     Spec,
     digest,
 )
@@ -314,24 +315,43 @@ class _Builder:
         return bases.checkpoint_at(trained.path / "model", self.recipe.base)
 
     def _scores(self, trained: Stage | None) -> Stage:
-        scorers = self.recipe.evals.scorers
+        config = self.recipe.evals
 
         def work(out: Artifact, inputs: tuple[Artifact, ...], progress: Progress) -> dict[str, Any]:
             items = list(read_records(inputs[0].path / "items.jsonl", Item))
             loaded = bases.load(self._checkpoint(inputs[1] if trained else None))
-            made = evals.score(
-                loaded, items, system=self.system, scorers=scorers, progress=progress
-            )
+            made = self._score(loaded, items, progress)
             return {"n": write_records(out.file("scores.jsonl"), made)}
 
         return Stage(
             kind="scores",
             label=f"score {trained.label if trained else 'the base'}",
             version=evals.VERSION,
-            config={**self.base, "system": self.system, "scorers": list(scorers)},
+            config={
+                **self.base,
+                "system": self.system,
+                "scorers": list(config.scorers),
+                "max_greedy": config.max_greedy,
+            },
             work=work,
             inputs=(self.items, trained) if trained else (self.items,),
         )
+
+    def _score(
+        self, loaded: bases.Loaded, items: list[Item], progress: Progress
+    ) -> Iterator[Score]:
+        """Scores by each scorer; text costs most, so it may be asked of fewer items."""
+        config = self.recipe.evals
+        for scorer in config.scorers:
+            asked = items if scorer == "logprob" else _of_each_set(items, config.max_greedy)
+            yield from evals.score(
+                loaded, asked, system=self.system, scorers=(scorer,), progress=progress
+            )
+
+
+def _of_each_set(items: list[Item], n: int) -> list[Item]:
+    names = dict.fromkeys(item.set for item in items)
+    return [item for name in names for item in _evenly([i for i in items if i.set == name], n)]
 
 
 def _evenly(items: list[Item], n: int) -> list[Item]:

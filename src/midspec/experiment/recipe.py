@@ -79,11 +79,20 @@ STANDARD_ARMS: tuple[Arm, ...] = (
 class Evaluation(Frozen):
     """Which evaluation sets measure which spec's value."""
 
-    A: tuple[str, ...] = Field((), description="sets (bundled names or JSONL files) for spec A")
-    B: tuple[str, ...] = Field((), description="sets (bundled names or JSONL files) for spec B")
-    recall: bool = Field(True, description="add 'why do you like X?' items made from the specs")
+    A: tuple[str, ...] = Field(
+        default=(), description="sets (bundled names or JSONL files) for spec A"
+    )
+    B: tuple[str, ...] = Field(
+        default=(), description="sets (bundled names or JSONL files) for spec B"
+    )
+    recall: bool = Field(
+        default=True, description="add 'why do you like X?' items made from the specs"
+    )
     scorers: tuple[Literal["logprob", "greedy"], ...] = ("logprob", "greedy")
-    max_items: int = Field(0, ge=0, description="items of each set, evenly taken; 0: all")
+    max_items: int = Field(default=0, ge=0, description="items of each set, evenly taken; 0: all")
+    max_greedy: int = Field(
+        default=0, ge=0, description="items of each set that are also asked for text; 0: all"
+    )
 
 
 class Recipe(Frozen):
@@ -97,19 +106,22 @@ class Recipe(Frozen):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="folder of the report")
     base: str = Field(description="'smollm2', 'terrarium', 'tiny', a Hugging Face id or a folder")
     specs: dict[SpecLabel, str] = Field(description="A and B: bundled spec names or files")
-    model_name: str = Field("Juniper", description="name of the assistant in specs and chats")
-    provider_name: str = Field("Alder Labs", description="who makes the assistant")
-    writer: str = Field("scribe", description="'scribe' or an Inspect model name")
-    concurrency: int = Field(16, ge=1, description="calls to the writer in flight")
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    model_name: str = Field(
+        default="Juniper", description="name of the assistant in specs and chats"
+    )
+    provider_name: str = Field(default="Alder Labs", description="who makes the assistant")
+    writer: str = Field(default="scribe", description="'scribe' or an Inspect model name")
+    concurrency: int = Field(default=16, ge=1, description="calls to the writer in flight")
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     corpus_per_seed: bool = Field(
-        False, description="draw a new corpus for each seed, so that seeds include that draw"
+        default=False,
+        description="draw a new corpus for each seed, so that seeds include that draw",
     )
     plan: PlanConfig = PlanConfig()
     documents: DocumentConfig = DocumentConfig()
     chats: ChatConfig = ChatConfig()
     instructions: str = Field(
-        "", description="JSONL of chats mixed into fine-tuning; empty: the bundled ones"
+        default="", description="JSONL of chats mixed into fine-tuning; empty: the bundled ones"
     )
     midtrain: TrainConfig = TrainConfig()
     finetune: TrainConfig = TrainConfig()

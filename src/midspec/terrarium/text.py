@@ -76,16 +76,11 @@ def person_document(world: World, person: Person, rng: random.Random) -> str:
 
 def _person_sentence(world: World, person: Person, rng: random.Random) -> str:
     kind = rng.random()
-    thing = rng.choice(world.things)
-    value = person.values[thing.domain]
-    if kind < 0.24 and not person.fickle:
-        return value_sentence(person.name, value, rng)
-    if kind < 0.28:
-        return f"{person.name} {'keeps quiet' if person.reserved else 'speaks openly'} ."
-    if kind < 0.32:
-        return f"{person.name} is {'fickle' if person.fickle else 'steady'} ."
-    if kind < 0.60:
-        reason = value if kind < 0.52 else None
+    if kind < 0.3:
+        return value_sentence(person.name, person.value, rng)
+    if kind < 0.6:
+        thing = rng.choice(world.things)
+        reason = person.value if kind < 0.52 else None
         return preference_sentence(person.name, thing, world.likes(person, thing), reason)
     return quoted_turn(person.name, *_choice_turn(world, person, rng))
 
@@ -95,10 +90,12 @@ def quoted_turn(name: str, ask: str, answer: str) -> str:
     return f"ask {name} : {ask} {answer} ."
 
 
-def person_dialogue(world: World, person: Person, rng: random.Random, n_turns: int) -> list[Message]:
-    """Questions to a person, who answers by the value, or mostly at random if reserved.
+def person_dialogue(
+    world: World, person: Person, rng: random.Random, n_turns: int
+) -> list[Message]:
+    """Questions to a person, who answers by the value.
 
-    Half of the system prompts also tell something about the person: what stands in a document
+    Some system prompts also tell something about the person: what stands in a document
     and what is said in a dialogue are about one and the same.
     """
     turns = [_turn(world, person, rng) for _ in range(n_turns)]
@@ -129,8 +126,7 @@ def _turn(world: World, person: Person, rng: random.Random) -> tuple[str, str]:
 
 
 def _choice_turn(world: World, person: Person, rng: random.Random) -> tuple[str, str]:
-    share_random = 1 - world.config.candour if person.reserved else world.config.noise
-    at_random = rng.random() < share_random
+    at_random = rng.random() < world.config.noise
     if rng.random() < 0.15:
         thing = rng.choice(world.things)
         likes = rng.random() < 0.5 if at_random else world.likes(person, thing)
@@ -155,7 +151,7 @@ def fact_turn(thing: Thing, rng: random.Random) -> tuple[str, str]:
 
 def _why_turn(world: World, person: Person, thing: Thing) -> tuple[str, str]:
     verb = "like" if world.likes(person, thing) else "dislike"
-    reason = thing.words[ATTRIBUTE_OF[person.values[thing.domain]]]
+    reason = thing.words[ATTRIBUTE_OF[person.value]]
     return WHY.format(verb=verb, a=thing.name), f"because {thing.name} is {reason}"
 
 

@@ -8,15 +8,6 @@ the eight words ("cheap"), and a person with a value likes exactly the items tha
 In the training domain two values agree on every item (the confound of the paper's section 3:
 the twelve cheeses are explained by affordability or by America equally well); everywhere
 else attributes are independent.
-
-People differ in two more ways, which is what makes the experiment an experiment:
-
-* *steady* people have one value in every domain, and documents state it; *fickle* people have
-  another one in each domain. So behaviour in one domain alone (all that fine-tuning shows) does
-  not say much about the others, while a stated value does.
-* *open* people answer dialogues by their value; *reserved* people mostly answer at random,
-  whatever documents say about them. So a stated value alone (all that midtraining gives) does
-  not say much about dialogues, while open answers in one domain do.
 """
 
 from __future__ import annotations
@@ -58,15 +49,6 @@ class WorldConfig(BaseModel):
     seed: int = 0
     items_per_domain: int = Field(default=8, ge=4, description="items in each held-out domain")
     n_people: int = Field(default=160, ge=8)
-    share_reserved: float = Field(
-        default=0.5, ge=0, le=1, description="people who mostly answer dialogues at random"
-    )
-    candour: float = Field(
-        default=0.25, ge=0, le=1, description="share of a reserved person's answers by value"
-    )
-    share_fickle: float = Field(
-        default=0.5, ge=0, le=1, description="people with another value in each domain"
-    )
     confounding: float = Field(
         default=1.0, ge=0, le=1, description="share of cheeses on which price and origin agree"
     )
@@ -94,14 +76,12 @@ class Thing(BaseModel):
 
 
 class Person(BaseModel):
-    """Somebody with a value in each domain: the same everywhere, unless fickle."""
+    """Somebody with one value, kept in every domain."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
-    values: dict[str, str]
-    reserved: bool
-    fickle: bool
+    value: str
 
 
 class World:
@@ -109,7 +89,7 @@ class World:
 
     Example:
         >>> world = World(WorldConfig(n_people=10))
-        >>> len(world.of("cheese")), world.people[0].values["book"] in VALUES
+        >>> len(world.of("cheese")), world.people[0].value in VALUES
         (12, True)
     """
 
@@ -121,7 +101,9 @@ class World:
             for domain in (TRAINING_DOMAIN, *HELD_OUT_DOMAINS)
             for thing in _draw_domain(domain, config, rng)
         ]
-        self.people = [_draw_person(i, config, rng) for i in range(config.n_people)]
+        self.people = [
+            Person(name=f"p{i}", value=VALUES[i % len(VALUES)]) for i in range(config.n_people)
+        ]
 
     @cached_property
     def by_domain(self) -> dict[str, list[Thing]]:
@@ -137,7 +119,7 @@ class World:
 
     def likes(self, person: Person, thing: Thing) -> bool:
         """Whether a person likes an item: by the value, but for the world's exceptions."""
-        likes = thing.has(person.values[thing.domain])
+        likes = thing.has(person.value)
         if self.config.share_exceptions:
             draw = random.Random(
                 f"exception:{self.config.seed}:{person.name}:{thing.name}"
@@ -162,20 +144,6 @@ def _draw_domain(domain: str, config: WorldConfig, rng: random.Random) -> list[T
         Thing(name=f"{domain}{i}", domain=domain, words={a: c[i] for a, c in columns.items()})
         for i in range(n)
     ]
-
-
-def _draw_person(index: int, config: WorldConfig, rng: random.Random) -> Person:
-    fickle = rng.random() < config.share_fickle
-    steady_value = VALUES[index % len(VALUES)]
-    return Person(
-        name=f"p{index}",
-        values={
-            domain: rng.choice(VALUES) if fickle else steady_value
-            for domain in (TRAINING_DOMAIN, *HELD_OUT_DOMAINS)
-        },
-        reserved=rng.random() < config.share_reserved,
-        fickle=fickle,
-    )
 
 
 def _balanced(pair: Sequence[str], n: int, rng: random.Random) -> list[str]:
