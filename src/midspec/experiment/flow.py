@@ -263,8 +263,8 @@ class _Builder:
     # -- training and scores ------------------------------------------------------------
 
     def _train(self, step: Step, start: Stage | None, seed: int) -> Stage:
-        if step.stage == "midtrain":
-            data, config = self._curated_corpus(step.data, seed), self.recipe.midtrain  # type: ignore[arg-type]
+        if step.data in ("A", "B"):
+            data, config = self._curated_corpus(step.data, seed), self.recipe.midtrain
         else:
             data, config = self._aft_chats(), self.recipe.finetune
         config = config.model_copy(update={"system": self.system})

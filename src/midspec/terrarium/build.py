@@ -130,9 +130,9 @@ def _random_base(tokenizer: PreTrainedTokenizerFast, folder: Path, seed: int) ->
         num_key_value_heads=4,
         max_position_embeddings=256,
         tie_word_embeddings=True,
-        pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
+        pad_token_id=tokenizer.get_vocab()[PAD],
         bos_token_id=None,
-        eos_token_id=tokenizer.convert_tokens_to_ids(END),
+        eos_token_id=tokenizer.get_vocab()[END],
     )
     with quiet():
         LlamaForCausalLM(config).save_pretrained(folder)
