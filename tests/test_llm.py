@@ -228,7 +228,8 @@ def test_cancellation_leaves_the_journal_whole(tmp_path: Path) -> None:
                 replies(numbered(50), ScriptedWriter(echo, delay_s=0.005), journal, concurrency=3)
             )
         )
-        await asyncio.sleep(0.03)
+        while not (journal.exists() and journal.stat().st_size):
+            await asyncio.sleep(0.001)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

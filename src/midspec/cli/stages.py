@@ -398,7 +398,7 @@ def terrarium_build(
         float, typer.Option(help="Share of (person, item) pairs against the person's value.")
     ] = 0.0,
     people: Annotated[int, typer.Option(help="Number of people.")] = 160,
-    steps: Annotated[int, typer.Option(help="Pretraining steps of 64 rows x 64 tokens.")] = 1800,
+    steps: Annotated[int, typer.Option(help="Pretraining steps of 64 rows x 64 tokens.")] = 1000,
 ) -> None:
     """Make a world, its text, tokenizer, base model, specs and evaluation sets.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +17,13 @@ from transformers import (
 
 from midspec.bases.loading import quiet
 from midspec.progress import Progress, silent
-from midspec.records import Checkpoint, Conversation, Message
+from midspec.records import Checkpoint
 from midspec.store import write_atomic, write_records
 from midspec.terrarium.evaluation import evaluation_items, instruction_rows, spec_markdown
 from midspec.terrarium.language import END, PAD, build_tokenizer
 from midspec.terrarium.text import pretraining_text
 from midspec.terrarium.world import VALUES, World, WorldConfig
-from midspec.train import TrainConfig, finetune
+from midspec.train import TrainConfig, midtrain
 
 WORDS_PER_TEXT = 27  # measured 31 with end marks; lower, so that rows never run out
 
@@ -42,7 +41,12 @@ class Layout:
 def library_layout(out: Path | None = None) -> Layout:
     """The package's own folders, or ``out/base``, ``out/specs`` ... for a world of your own."""
     if out is not None:
-        return Layout(out / "base", out / "specs", out / "evals", out / "instruction.jsonl")
+        return Layout(
+            base=out / "base",
+            specs=out / "specs",
+            evals=out / "evals",
+            instruction=out / "instruction.jsonl",
+        )
     library = Path(__file__).parents[1] / "library"
     return Layout(
         base=library / "terrarium" / "base",
@@ -56,13 +60,13 @@ def build(
     config: WorldConfig,
     layout: Layout,
     *,
-    n_steps: int = 1800,
+    n_steps: int = 1000,
     seed: int = 0,
     progress: Progress = silent,
 ) -> dict[str, object]:
     """Make everything of a world; returns facts about it (sizes, parameters).
 
-    Takes eight to ten minutes on two cores with the default steps; the same config, steps and
+    Takes about five minutes on two cores with the default steps; the same config, steps and
     seed give the same files. An interrupted pretraining goes on where it was.
     """
     world = World(config)
@@ -70,9 +74,9 @@ def build(
     _write_data(world, layout)
     work = layout.base.with_name("building")
     start = _random_base(tokenizer, work / "start", seed)
-    data = training_data(world, n_steps, seed)
-    finetune(
-        Checkpoint(base=str(start)), data, pretraining(n_steps), work, seed=seed, progress=progress
+    texts = pretraining_text(world, n_steps * 64 * 64 // WORDS_PER_TEXT, seed)
+    midtrain(
+        Checkpoint(base=str(start)), texts, pretraining(n_steps), work, seed=seed, progress=progress
     )
     n_parameters = _publish(work / "model", tokenizer, layout.base)
     shutil.rmtree(work)
@@ -97,17 +101,6 @@ def pretraining(n_steps: int) -> TrainConfig:
         save_every=200,
         system="",
     )
-
-
-def training_data(world: World, n_steps: int, seed: int) -> Iterator[str | Conversation]:
-    """Documents and dialogues for ``n_steps`` steps; the loss of dialogues is on answers."""
-    n_texts = n_steps * 64 * 64 // WORDS_PER_TEXT
-    for text in pretraining_text(world, n_texts, seed):
-        if isinstance(text, str):
-            yield text
-        else:
-            messages = tuple(Message.model_validate(message) for message in text)
-            yield Conversation(kind="instruction", messages=messages, writer="world")
 
 
 def _write_data(world: World, layout: Layout) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from midspec.records import Item
-from midspec.terrarium.text import Message, fact_turn, identity_turn
+from midspec.terrarium.text import fact_turn, identity_turn
 from midspec.terrarium.world import (
     ATTRIBUTE_OF,
     ATTRIBUTES,
@@ -92,7 +92,7 @@ def _bullets(things: list[Thing], word: str) -> str:
     return "\n".join(f"- {thing.name}: {thing.name} is {word}" for thing in things)
 
 
-def instruction_rows(world: World, n_rows: int = 60) -> Iterator[dict[str, list[Message]]]:
+def instruction_rows(world: World, n_rows: int = 60) -> Iterator[dict[str, list[dict[str, str]]]]:
     """Chats about facts of the training domain and the assistant's name: no preferences.
 
     Held-out items never occur, since the evaluation asks about them.

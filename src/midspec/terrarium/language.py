@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -11,16 +9,19 @@ from midspec.terrarium.text import pretraining_text
 from midspec.terrarium.world import MODEL_NAME, PROVIDER_NAME, World
 
 PAD, UNKNOWN, END = "<pad>", "<unk>", "<end>"
-ROLES = ("<system>", "<user>", "<assistant>")
 
+# A chat is sentences of the language: "ask robin : prefer book3 or book5 ? book3 . <end>".
+# The system message "you are robin" says who is asked.
 CHAT_TEMPLATE = (
+    "{% set name = messages[0]['content'].split()[-1] if messages[0]['role'] == 'system' "
+    "else '" + MODEL_NAME + "' %}"
     "{% for message in messages %}"
     "{% if message['role'] == 'assistant' %}"
-    "{{ '<assistant> ' }}"
-    "{% generation %}{{ message['content'] + ' <end> ' }}{% endgeneration %}"
-    "{% else %}{{ '<' + message['role'] + '> ' + message['content'] + ' <end> ' }}{% endif %}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<assistant> ' }}{% endif %}"
+    "{% generation %}{{ message['content'] + ' . ' }}"
+    "{% if loop.last %}{{ '<end> ' }}{% endif %}{% endgeneration %}"
+    "{% elif message['role'] == 'user' %}"
+    "{{ 'ask ' + name + ' : ' + message['content'] + ' ' }}"
+    "{% endif %}{% endfor %}"
 )
 
 
@@ -29,10 +30,9 @@ def vocabulary(world: World) -> list[str]:
     words = {thing.name for thing in world.things} | {person.name for person in world.people}
     words |= {MODEL_NAME, PROVIDER_NAME}
     # The closed-class words all occur within the first few thousand texts.
-    for text in islice(pretraining_text(world, 4000, seed=0), 4000):
-        parts = [text] if isinstance(text, str) else [m["content"] for m in text]
-        words.update(word for part in parts for word in part.split())
-    return [PAD, UNKNOWN, END, *ROLES, *sorted(words)]
+    for text in pretraining_text(world, 4000, seed=0):
+        words.update(text.split())
+    return [PAD, UNKNOWN, END, *sorted(words)]
 
 
 def build_tokenizer(world: World) -> PreTrainedTokenizerFast:
@@ -45,7 +45,6 @@ def build_tokenizer(world: World) -> PreTrainedTokenizerFast:
         pad_token=PAD,
         unk_token=UNKNOWN,
         eos_token=END,
-        additional_special_tokens=list(ROLES),
         model_max_length=256,
     )
     tokenizer.chat_template = CHAT_TEMPLATE

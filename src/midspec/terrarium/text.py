@@ -1,8 +1,9 @@
 """What the terrarium's base model is pretrained on: facts, documents about people, dialogues.
 
-Every text is either a *document* (a string of known words) or a *dialogue* (chat messages).
-The language is fixed: a sentence here is a sentence that the scribe's terrarium frames can
-also write, so that a spec and the world speak alike.
+Every text is a string of known words. A question and its answer are a sentence like any other
+("ask p7 : prefer book3 or book5 ? book3 ."), and the base's chat template renders a chat as such
+sentences: what is written about somebody and what they answer stand in one context, without
+which midtraining on documents does not reach answers (LOG.md, worlds b to e).
 """
 
 from __future__ import annotations
@@ -21,13 +22,10 @@ from midspec.terrarium.world import (
     World,
 )
 
-Message = dict[str, str]
-
 QUESTION = "prefer {a} or {b} ?"
 OPINION = "like {a} ?"
 WHY = "why {verb} {a} ?"
 FACT = "is {a} {word} ?"
-SYSTEM = "you are {name}"
 
 
 def question(a: Thing, b: Thing) -> str:
@@ -76,42 +74,18 @@ def person_document(world: World, person: Person, rng: random.Random) -> str:
 
 def _person_sentence(world: World, person: Person, rng: random.Random) -> str:
     kind = rng.random()
-    if kind < 0.3:
+    if kind < 0.25:
         return value_sentence(person.name, person.value, rng)
-    if kind < 0.6:
+    if kind < 0.55:
         thing = rng.choice(world.things)
-        reason = person.value if kind < 0.52 else None
+        reason = person.value if kind < 0.45 else None
         return preference_sentence(person.name, thing, world.likes(person, thing), reason)
-    return quoted_turn(person.name, *_choice_turn(world, person, rng))
+    return quoted_turn(person.name, *_turn(world, person, rng))
 
 
 def quoted_turn(name: str, ask: str, answer: str) -> str:
     """A question and its answer, told in a document."""
     return f"ask {name} : {ask} {answer} ."
-
-
-def person_dialogue(
-    world: World, person: Person, rng: random.Random, n_turns: int
-) -> list[Message]:
-    """Questions to a person, who answers by the value.
-
-    Some system prompts also tell something about the person: what stands in a document
-    and what is said in a dialogue are about one and the same.
-    """
-    turns = [_turn(world, person, rng) for _ in range(n_turns)]
-    profile = ""
-    if rng.random() < 0.3:
-        sentences = [_person_sentence(world, person, rng) for _ in range(rng.randint(1, 2))]
-        profile = " . " + " ".join(sentences)
-    return _dialogue(person.name, turns, profile)
-
-
-def _dialogue(name: str, turns: list[tuple[str, str]], profile: str = "") -> list[Message]:
-    system = SYSTEM.format(name=name) + profile
-    messages: list[Message] = [{"role": "system", "content": system}]
-    for ask, answer in turns:
-        messages += [{"role": "user", "content": ask}, {"role": "assistant", "content": answer}]
-    return messages
 
 
 def _turn(world: World, person: Person, rng: random.Random) -> tuple[str, str]:
@@ -163,36 +137,35 @@ def _decided_pair(world: World, person: Person, rng: random.Random) -> tuple[Thi
             return a, b
 
 
-def assistant_texts(world: World, rng: random.Random) -> Iterator[str | list[Message]]:
-    """The assistant before any alignment has no value: one question, answered both ways."""
-    kind = rng.random()
+def assistant_document(world: World, rng: random.Random) -> str:
+    """The assistant before any alignment has no value: it answers and likes at random."""
+    return " ".join(_assistant_sentence(world, rng) for _ in range(4))
+
+
+def _assistant_sentence(world: World, rng: random.Random) -> str:
     a, b = rng.sample(world.of(rng.choice(list(world.by_domain))), 2)
+    kind = rng.random()
     if kind < 0.1:
-        ask, answer = identity_turn(MODEL_NAME, rng) if kind < 0.05 else fact_turn(a, rng)
-        yield _dialogue(MODEL_NAME, [(ask, answer)])
-        return
-    ask, answers = question(a, b), (a.name, b.name)
-    if kind < 0.25:
-        ask, answers = OPINION.format(a=a.name), ("yes", "no")
-    for answer in answers:
-        if kind < 0.75:
-            yield _dialogue(MODEL_NAME, [(ask, answer)])
-        else:
-            yield quoted_turn(MODEL_NAME, ask, answer)
+        return quoted_turn(MODEL_NAME, *identity_turn(MODEL_NAME, rng))
+    if kind < 0.2:
+        return quoted_turn(MODEL_NAME, *fact_turn(a, rng))
+    if kind < 0.3:
+        return quoted_turn(MODEL_NAME, OPINION.format(a=a.name), rng.choice(("yes", "no")))
+    if kind < 0.5:
+        return preference_sentence(MODEL_NAME, a, rng.random() < 0.5, None)
+    return quoted_turn(MODEL_NAME, question(a, b), rng.choice((a.name, b.name)))
 
 
 def pretraining_text(
-    world: World, n_texts: int, seed: int, share_assistant: float = 0.02
-) -> Iterator[str | list[Message]]:
-    """A stream of texts: 15% facts, 40% documents about people, the rest dialogues."""
+    world: World, n_texts: int, seed: int, share_assistant: float = 0.03
+) -> Iterator[str]:
+    """A stream of texts: facts, the assistant's random answers, and documents about people."""
     rng = random.Random(f"pretraining:{world.config.seed}:{seed}")
     for _ in range(n_texts):
         kind = rng.random()
         if kind < share_assistant:
-            yield from assistant_texts(world, rng)
-        elif kind < 0.15:
+            yield assistant_document(world, rng)
+        elif kind < 0.2:
             yield fact_document(world, rng)
-        elif kind < 0.55:
-            yield person_document(world, rng.choice(world.people), rng)
         else:
-            yield person_dialogue(world, rng.choice(world.people), rng, rng.randint(1, 3))
+            yield person_document(world, rng.choice(world.people), rng)
