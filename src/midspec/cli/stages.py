@@ -240,9 +240,12 @@ def _collect(made: AsyncIterator[Any]) -> tuple[list[Any], list[Drop]]:
 
 
 def _curated(records: list[Any], rules: Any, drops: list[Drop]) -> list[Any]:
-    kept = []
+    kept: list[Any] = []
     for record in curate.curate(records, rules):
-        (drops if isinstance(record, Drop) else kept).append(record)
+        if isinstance(record, Drop):
+            drops.append(record)
+        else:
+            kept.append(record)
     return kept
 
 

@@ -243,7 +243,8 @@ class _Builder:
         }
         items = [item for found in loaded.values() for item in found]
         items += evals.preference_items(self.specs["A"])
-        for label, other in (("A", "B"), ("B", "A")):
+        pairs: list[tuple[SpecLabel, SpecLabel]] = [("A", "B"), ("B", "A")]
+        for label, other in pairs:
             if config.recall:
                 items += evals.recall_items(self.specs[label], [self.specs[other]])
 
