@@ -64,7 +64,7 @@ def demo(
     artifacts: Artifacts = Path("artifacts"),
     only: Annotated[str, typer.Option(help="One of the two: terrarium or smollm2.")] = "",
 ) -> None:
-    """Show the effect on this machine: terrarium in minutes, then SmolLM2 in English.
+    """Run the whole experiment on this machine: terrarium in minutes, then SmolLM2 in English.
 
     Stop it with Ctrl-C at any time; the same command goes on where it was.
 

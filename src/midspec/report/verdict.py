@@ -224,8 +224,8 @@ def _scope(found: Analysis) -> str:
         else f"{items} items and {n} seeds"
     )
     return (
-        f"Brackets are 95% intervals over {over}. They hold for this corpus, these chats and this base; "
-        "another draw of documents is not part of them."
+        f"Brackets are 95% intervals over {over}. They hold for these chats and this base; "
+        "the draw of documents is part of them only if each seed has a corpus of its own."
     )
 
 
