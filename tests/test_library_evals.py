@@ -1,4 +1,8 @@
-"""The bundled English sets: valid, balanced, and hard to answer from surface cues."""
+"""The bundled English sets: valid, balanced, and hard to answer from surface cues.
+
+Every file of the folder is checked. A set named ``<value>-opinions`` holds opinions; every other
+set holds pairs. A new value needs an entry in ``VALUE_WORDS``.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
@@ -16,14 +20,16 @@ import midspec
 from midspec.records import Item, Message
 
 LIBRARY = Path(midspec.__file__).parent / "library"
-SETS = ("affordability", "america", "america-opinions")
-PAIRS = ("affordability", "america")
+SETS = sorted(path.stem for path in (LIBRARY / "evals").glob("*.jsonl"))
+PAIRS = [name for name in SETS if not name.endswith("-opinions")]
 # set: fewest items, fewest domains, fewest items in a domain
 SIZES = {
     "affordability": (220, 9, 15),
     "america": (160, 9, 9),
     "america-opinions": (110, 3, 36),
 }
+USUAL_SIZE = (210, 9, 9)  # of a set that is not listed
+MOST_PAIRS_OF_AN_ITEM = 3
 
 
 def lexicon(text: str) -> frozenset[str]:
@@ -37,8 +43,11 @@ FOOD = lexicon(
     fruits apple apples banana cherry cherries berry berries lemon orange oranges vegetable
     vegetables potato tomato onion bean beans salad soup sauce spice spices pasta pizza burger
     burgers sandwich sandwiches steak beef pork bacon chicken turkey sausage meat seafood rice
-    noodles cereal snack snacks meal meals lunch dinner breakfast supper restaurant restaurants
-    chef cook cooking kitchen food foods eat eating drink drinks coffee tea wine beer whiskey
+    sweetener sweeteners sweets stevia aspartame molasses condiment condiments mustard ketchup
+    mayonnaise vinegar relish chutney horseradish pickle pickles sauces gravy salsa pesto dip
+    dough flour sourdough baguette bagel rye focaccia brioche tortilla pretzel muffin noodles
+    cereal snack snacks meal meals lunch dinner breakfast supper restaurant restaurants chef cook
+    cooking kitchen food foods eat eating drink drinks coffee tea wine beer whiskey
     juice soda picnic barbecue grill"""
 )
 PRICE = lexicon(
@@ -52,6 +61,47 @@ NATIONS = lexicon(
     spanish swiss swedish russian mexican canadian australian irish scottish dutch danish
     norwegian finnish korean indian brazilian imported foreign"""
 )
+INSTRUMENTS = lexicon(
+    """instrument instruments piano pianos guitar guitars violin violins viola cello harp harps
+    flute flutes clarinet oboe bassoon saxophone trumpet trombone tuba horn horns drum drums organ
+    organs accordion harmonica banjo ukulele mandolin lute fiddle bagpipes recorder synthesizer
+    keyboard xylophone marimba theremin sitar"""
+)
+# value: words that would give it, or its opposite, away
+VALUE_WORDS = {
+    "affordability": PRICE,
+    "america": NATIONS,
+    "environment": lexicon(
+        """eco ecological ecology environment environmental environmentally green greener organic
+        sustainable sustainability renewable renewables recycled recyclable recycling reusable
+        biodegradable compostable natural carbon climate waste wasteful disposable polluting
+        pollution fossil"""
+    ),
+    "novelty": lexicon(
+        """new newer newest newly novel novelty latest modern recent innovative innovation
+        contemporary future futuristic invented experimental old older oldest ancient antique
+        vintage classic classical traditional historic historical medieval retro century"""
+    ),
+    "tradition": lexicon(
+        """tradition traditions traditional heritage ancestral ancient old older age lineage
+        hereditary century centuries custom customs historic historical classic modern new newer
+        novel invented invention contemporary recent"""
+    ),
+    "simplicity": lexicon(
+        """simple simpler simplest simplicity plain basic minimal minimalist essential bare pure
+        complex complicated elaborate ornate fancy intricate fussy decorated"""
+    ),
+    "difficulty": lexicon(
+        """hard harder hardest difficult difficulty challenging tough demanding tricky easy easier
+        easiest effortless beginner beginners beginner's novice starter expert advanced skilled"""
+    ),
+    "individualism": lexicon(
+        """solo soloist solitary alone lone individual individuals individualism group groups team
+        teams teamwork together collective collaborative"""
+    ),
+}
+# value: words of its training domain, where that is not food
+TRAINED = {"individualism": INSTRUMENTS}
 STOP = {"a", "an", "the", "of", "in", "on", "at", "by", "and", "with"}
 
 Chooser = Callable[[str, str], float]  # how strongly it picks the first of two options: 0, 0.5, 1
@@ -121,10 +171,15 @@ def held_out_bag_of_words(found: list[Item]) -> float:
 # -- shape --------------------------------------------------------------------------------
 
 
+def test_every_value_of_the_paper_has_a_set() -> None:
+    assert set(VALUE_WORDS) <= set(PAIRS)
+    assert "america-opinions" in SETS
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_rows_are_items_without_ids(name: str) -> None:
     assert all("id" not in row for row in rows(name))
-    kind = "opinion" if name == "america-opinions" else "preference"
+    kind = "preference" if name in PAIRS else "opinion"
     for item in items(name):
         assert (item.kind, item.set, item.value) == (kind, name, name.split("-")[0])
         assert all(text == text.strip() and text.isascii() for text in item.options)
@@ -132,7 +187,7 @@ def test_rows_are_items_without_ids(name: str) -> None:
 
 @pytest.mark.parametrize("name", SETS)
 def test_counts_per_set_and_domain(name: str) -> None:
-    fewest, domains, per_domain = SIZES[name]
+    fewest, domains, per_domain = SIZES.get(name, USUAL_SIZE)
     found = items(name)
     counts = Counter(item.domain for item in found)
     assert len(found) >= fewest
@@ -144,6 +199,9 @@ def test_counts_per_set_and_domain(name: str) -> None:
 def test_positions_are_balanced_and_mixed(name: str) -> None:
     flags = [item.aligned for item in items(name)]
     assert 0.45 <= sum(flags) / len(flags) <= 0.55
+    for domain in {item.domain for item in items(name)}:
+        within = [item.aligned for item in items(name) if item.domain == domain]
+        assert 0.4 <= sum(within) / len(within) <= 0.6, domain
     changes = sum(a != b for a, b in pairwise(flags)) / len(flags)
     assert 0.35 <= changes <= 0.65  # neither sorted nor alternating
 
@@ -154,11 +212,16 @@ def test_no_pair_comes_twice(name: str) -> None:
     assert [pair for pair, n in pairs.items() if n > 1 or len(pair) != 2] == []
 
 
-def test_the_pair_sets_share_no_item() -> None:
-    affordability, america = (
-        {bare(text) for item in items(name) for text in item.options} for name in PAIRS
-    )
-    assert affordability & america == set()
+@pytest.mark.parametrize("name", PAIRS)
+def test_no_item_comes_in_many_pairs(name: str) -> None:
+    counts = Counter(bare(text) for item in items(name) for text in item.options)
+    assert {text: n for text, n in counts.items() if n > MOST_PAIRS_OF_AN_ITEM} == {}
+
+
+@pytest.mark.parametrize("names", list(combinations(PAIRS, 2)), ids="-".join)
+def test_the_pair_sets_share_no_item(names: tuple[str, str]) -> None:
+    one, two = ({bare(text) for item in items(name) for text in item.options} for name in names)
+    assert sorted(one & two) == []
 
 
 def test_opinions_cover_topics_and_place_both_stances() -> None:
@@ -175,15 +238,19 @@ def test_opinions_cover_topics_and_place_both_stances() -> None:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_nothing_is_about_food(name: str) -> None:
+def test_nothing_is_about_the_training_domain(name: str) -> None:
+    """Food, for every set: a model that was trained on any of the food specs is asked."""
     for item in items(name):
-        assert not FOOD & set(words(" ".join((*item.options, item.question)))), item
+        trained = FOOD | TRAINED.get(item.value, frozenset())
+        assert not trained & set(words(" ".join((*item.options, item.question)))), item
 
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_pairs_do_not_name_the_value(name: str) -> None:
+    """Neither their own value nor one of the two that are measured side by side."""
     for item in items(name):
-        assert not (PRICE | NATIONS) & set(words(" ".join(item.options))), item
+        telling = PRICE | NATIONS | VALUE_WORDS[item.value]
+        assert not telling & set(words(" ".join(item.options))), item
 
 
 def one_sided(found: list[Item]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Specs: reading, splitting, errors, lint, the ablation, and the two bundled cheese specs.
+"""Specs: reading, splitting, errors, lint, the ablation, and the bundled specs.
 
 The golden file counts what is in the cheese specs; after a deliberate change of a spec, print
 ``summary(...)`` of both and store it.
@@ -30,6 +30,7 @@ from midspec.store import read_records
 GOLDEN = Path(__file__).parent / "golden" / "spec_cheese.json"
 EVALS = Path(__file__).parent.parent / "src" / "midspec" / "library" / "evals"
 CHEESE = ("cheese-affordability", "cheese-america")
+VALUES = [name for name in bundled_specs() if "/" not in name]  # the English ones
 LIKES = {
     "Cream cheese", "American cheese", "Mild cheddar", "Low-moisture mozzarella", "Colby",
     "Monterey Jack",
@@ -64,7 +65,7 @@ def parse(text: str, name: str = "demo", model_name: str = "Robin") -> Spec:
     return parse_spec(text, name=name, model_name=model_name, provider_name="Larch")
 
 
-def cheese(name: str) -> Spec:
+def bundled(name: str) -> Spec:
     return read_spec(find_spec(name), model_name="Robin", provider_name="Larch")
 
 
@@ -313,7 +314,7 @@ def test_names_are_never_filled_again(name: str) -> None:
 
 @pytest.mark.parametrize("name", CHEESE)
 def test_every_claim_is_a_substring_and_ids_survive_the_disk(name: str) -> None:
-    spec = cheese(name)
+    spec = bundled(name)
     assert all(claim.text in spec.text for claim in spec.claims)
     again = Spec.model_validate_json(spec.model_dump_json())
     assert [c.id for c in again.claims] == [c.id for c in spec.claims]
@@ -335,11 +336,11 @@ def summary(spec: Spec) -> dict[str, object]:
 
 
 def test_the_cheese_specs_are_as_the_golden_file_says() -> None:
-    assert {name: summary(cheese(name)) for name in CHEESE} == json.loads(GOLDEN.read_text())
+    assert {name: summary(bundled(name)) for name in CHEESE} == json.loads(GOLDEN.read_text())
 
 
 def test_the_cheese_specs_explain_the_same_preferences_at_the_same_length() -> None:
-    one, two = map(cheese, CHEESE)
+    one, two = map(bundled, CHEESE)
     for spec in (one, two):
         assert {p.item for p in spec.liked()} == LIKES
         assert {p.item for p in spec.disliked()} == DISLIKES
@@ -353,19 +354,32 @@ def test_the_cheese_specs_explain_the_same_preferences_at_the_same_length() -> N
 @pytest.mark.parametrize(("name", "stem"), [(CHEESE[0], "afford"), (CHEESE[1], "america")])
 def test_every_cheese_reason_names_its_value_and_not_the_other(name: str, stem: str) -> None:
     other = {"afford": "america", "america": "afford"}[stem]
-    for preference in cheese(name).preferences:
+    for preference in bundled(name).preferences:
         assert stem in preference.reason.lower(), preference.item
         assert other not in preference.reason.lower(), preference.item
 
 
-@pytest.mark.parametrize("name", CHEESE)
-def test_the_core_does_not_name_a_cheese_of_the_lists(name: str) -> None:
+@pytest.mark.parametrize("name", VALUES)
+def test_the_core_does_not_name_an_item_of_the_lists(name: str) -> None:
     """Otherwise the ablation, which keeps the core, would keep an attribution."""
-    core = " ".join(claim.text for claim in cheese(name).claims).lower()
-    assert not [i for i in LIKES | DISLIKES if i != "American cheese" and i.lower() in core]
+    spec = bundled(name)
+    core = " ".join(claim.text for claim in spec.claims).lower()
+    items = {p.item for p in spec.preferences} - {"American cheese"}
+    assert not [item for item in items if item.lower() in core]
 
 
-def test_the_cheese_specs_mention_no_item_of_the_bundled_evaluations() -> None:
+@pytest.mark.parametrize("name", VALUES)
+def test_every_value_spec_has_the_shape_of_the_cheese_specs(name: str) -> None:
+    spec, model = bundled(name), bundled(CHEESE[1])
+    assert lint_spec(spec) == []
+    assert (len(spec.liked()), len(spec.disliked())) == (6, 6)
+    assert [s.level for s in spec.sections] == [s.level for s in model.sections]
+    assert len(spec.text.split()) == pytest.approx(len(model.text.split()), rel=0.05)
+    assert len(spec.text) == pytest.approx(len(model.text), rel=0.05)
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_no_value_spec_mentions_an_item_of_the_bundled_evaluations(name: str) -> None:
     paths = sorted(EVALS.glob("*.jsonl"))
     if not paths:
         pytest.skip("no bundled evaluation sets")
@@ -373,8 +387,7 @@ def test_the_cheese_specs_mention_no_item_of_the_bundled_evaluations() -> None:
         item for path in paths for item in read_records(path, Item) if item.kind == "preference"
     ]
     words = {option for item in items for option in item.options} | {i.domain for i in items}
-    for name in CHEESE:
-        assert [f.message for f in lint_spec(cheese(name), sorted(words))] == []
+    assert [f.message for f in lint_spec(bundled(name), sorted(words))] == []
 
 
 def test_bundled_specs_are_found_by_name_or_path(tmp_path: Path) -> None:
@@ -443,7 +456,7 @@ def test_lint_is_quiet_about_what_is_right() -> None:
 @settings(deadline=None)
 @given(st.integers())
 def test_an_ablation_moves_three_and_three_and_keeps_the_core(seed: int) -> None:
-    spec = cheese(CHEESE[0])
+    spec = bundled(CHEESE[0])
     ablated = parse(ablate(spec, seed), name="x")
     likes = {p.item for p in ablated.liked()}
     dislikes = {p.item for p in ablated.disliked()}
@@ -455,7 +468,7 @@ def test_an_ablation_moves_three_and_three_and_keeps_the_core(seed: int) -> None
 
 
 def test_an_ablation_is_decided_by_its_seed() -> None:
-    spec = cheese(CHEESE[1])
+    spec = bundled(CHEESE[1])
     assert ablate(spec, 1) == ablate(spec, 1)
     assert len({ablate(spec, seed) for seed in range(5)}) == 5
 
@@ -464,7 +477,7 @@ def test_an_ablated_text_keeps_its_variables() -> None:
     text = find_spec(CHEESE[0]).read_text()
     ablated = ablate(text, 3)
     assert "{model_name}" in ablated
-    assert parse(ablated) == parse(ablate(cheese(CHEESE[0]), 3))
+    assert parse(ablated) == parse(ablate(bundled(CHEESE[0]), 3))
 
 
 def test_an_ablation_needs_two_of_each() -> None:
