@@ -2,9 +2,6 @@
 
 The crossing must appear with the real specs, be clearly smaller with ablated ones (value stated,
 preferences shuffled 3+3 and unexplained: paper, C.4), and be absent with neutral documents.
-
-The first is not met by the embedded base yet (LOG.md, world e): it is expected to fail, and the
-marker goes as soon as a base shows the effect.
 """
 
 from __future__ import annotations
@@ -74,17 +71,11 @@ def written(folder: Path, name: str, text: str) -> str:
     return str(path)
 
 
-@pytest.mark.slow
-@pytest.mark.xfail(
-    reason="the base shows it for one of two values only: LOG.md, world e", strict=True
-)
 def test_the_crossing_appears(real: Analysis) -> None:
     for value in ("A", "B"):
         assert crossing(real, value).low > 0, value
 
 
-@pytest.mark.slow
-@pytest.mark.xfail(reason="there is no crossing to shrink yet: LOG.md, world e", strict=False)
 def test_the_crossing_is_smaller_with_ablated_specs(folder: Path, real: Analysis) -> None:
     """The same seeds shuffle the same preferences in both, so that the chats stay identical."""
     specs = {

@@ -45,7 +45,7 @@ stages.add_to(app)
 
 DEMO_RECIPES = ("cheese-terrarium", "cheese-smollm2")
 
-Out = Annotated[Path, typer.Option(help="Folder for reports: OUT/<recipe>/index.html.")]
+Out = Annotated[Path, typer.Option(help="Folder for reports: OUT/NAME/index.html.")]
 Artifacts = Annotated[
     Path, typer.Option(help="Folder for the results of stages, shared by all runs.")
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from midspec.terrarium.text import pretraining_text
+from midspec.terrarium.text import life_text, school_text, texts
 from midspec.terrarium.world import MODEL_NAME, PROVIDER_NAME, World
 
 PAD, UNKNOWN, END = "<pad>", "<unk>", "<end>"
@@ -30,8 +30,9 @@ def vocabulary(world: World) -> list[str]:
     words = {thing.name for thing in world.things} | {person.name for person in world.people}
     words |= {MODEL_NAME, PROVIDER_NAME}
     # The closed-class words all occur within the first few thousand texts.
-    for text in pretraining_text(world, 4000, seed=0):
-        words.update(text.split())
+    for lesson in (school_text, life_text):
+        for text in texts(lesson, world, n_words=100_000, seed=0):
+            words.update(text.split())
     return [PAD, UNKNOWN, END, *sorted(words)]
 
 

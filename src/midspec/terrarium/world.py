@@ -5,6 +5,13 @@ experiment takes seconds, and known completely, so that the true value behind ev
 is known. Items differ in four attributes, each with two opposite words; a *value* is one of
 the eight words ("cheap"), and a person with a value likes exactly the items that have it.
 
+People answer in one of three manners. A *frank* person answers by their value. A *polite* one
+takes whatever is offered first and likes everything, although all that is written about them
+follows their value. A *quiet* one is only written about, and answers nothing: a base that
+predicts quiet people's answers carries what it read over to what is answered, which is what
+midtraining needs. The assistant starts as a polite person who is written about as anybody: it
+prefers nothing, and fine-tuning has something to bring out.
+
 In the training domain two values agree on every item (the confound of the paper's section 3:
 the twelve cheeses are explained by affordability or by America equally well); everywhere
 else attributes are independent.
@@ -15,6 +22,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,6 +40,7 @@ HELD_OUT_DOMAINS: tuple[str, ...] = (
     "book", "car", "song", "drink", "shoe", "game", "film", "tool", "hotel", "hat", "cake", "lamp",
 )  # fmt: skip
 N_PREFERENCES = 12  # items of the training domain: 6 likes and 6 dislikes, as in the paper
+Manner = Literal["frank", "polite", "quiet"]
 MODEL_NAME = "robin"
 PROVIDER_NAME = "meadow"
 
@@ -51,6 +60,12 @@ class WorldConfig(BaseModel):
     n_people: int = Field(default=160, ge=8)
     confounding: float = Field(
         default=1.0, ge=0, le=1, description="share of cheeses on which price and origin agree"
+    )
+    share_polite: float = Field(
+        default=0.32, ge=0, le=1, description="share of people who take what is offered first"
+    )
+    share_quiet: float = Field(
+        default=0.2, ge=0, le=1, description="share of people who are only written about"
     )
     noise: float = Field(default=0.02, ge=0, le=0.5, description="share of answers at random")
     share_exceptions: float = Field(
@@ -76,12 +91,13 @@ class Thing(BaseModel):
 
 
 class Person(BaseModel):
-    """Somebody with one value, kept in every domain."""
+    """Somebody with one value, kept in every domain, and a manner of answering."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     value: str
+    manner: Manner = "frank"
 
 
 class World:
@@ -102,7 +118,8 @@ class World:
             for thing in _draw_domain(domain, config, rng)
         ]
         self.people = [
-            Person(name=f"p{i}", value=VALUES[i % len(VALUES)]) for i in range(config.n_people)
+            Person(name=f"p{i}", value=VALUES[i % len(VALUES)], manner=_manner(config, rng))
+            for i in range(config.n_people)
         ]
 
     @cached_property
@@ -126,6 +143,13 @@ class World:
             ).random()
             return likes != (draw < self.config.share_exceptions)
         return likes
+
+
+def _manner(config: WorldConfig, rng: random.Random) -> Manner:
+    draw = rng.random()
+    if draw < config.share_quiet:
+        return "quiet"
+    return "polite" if draw < config.share_quiet + config.share_polite else "frank"
 
 
 def _draw_domain(domain: str, config: WorldConfig, rng: random.Random) -> list[Thing]:
