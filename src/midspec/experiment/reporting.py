@@ -66,6 +66,7 @@ def report_input(flow: Flow, store: Store, recipe_yaml: str) -> ReportInput:
             for (arm, seed, stage), trained in flow.training.items()
         ),
         corpora=tuple(_corpus_info(label, flow, store) for label in flow.specs),
+        corpus_per_seed=recipe.corpus_per_seed,
         chats=_chat_info(flow, store),
         recipe_yaml=recipe_yaml,
         manifest=_manifest(flow, store),

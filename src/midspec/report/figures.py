@@ -96,7 +96,9 @@ def arms(inputs: ReportInput, found: Analysis) -> tuple[Figure, str]:
         offset = (at - (len(groups) - 1) / 2) * width
         _bars(axes, inputs, found, group, offset, width, paint[group.key])
     axes.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
-    axes.set_xticks(range(len(names)), names)
+    titles = {group.key: f"\n{group.title}" for group in groups}
+    ticks = [arm.name + titles.get(arm.spec or "", "") for arm in inputs.arms]
+    axes.set_xticks(range(len(names)), ticks)
     axes.set_ylabel("value-aligned choices")
     axes.set_ylim(0, _top(found))
     tidy(axes)

@@ -105,6 +105,7 @@ class ReportInput(Frozen):
     scores: dict[str, dict[int, Path]] = Field(description="arm -> seed -> JSONL file of Score")
     curves: tuple[CurveInfo, ...] = ()
     corpora: tuple[CorpusInfo, ...] = ()
+    corpus_per_seed: bool = Field(default=False, description="each seed wrote its own documents")
     chats: ChatInfo = ChatInfo()
     recipe_yaml: str = ""
     manifest: dict[str, Any] = Field(default={}, description="versions, times, ...")

@@ -47,7 +47,7 @@ def verdict(inputs: ReportInput, found: Analysis) -> tuple[Kind, str]:
         _interaction(found),
         _controls(inputs, found),
         _scorers(inputs, found),
-        _scope(found),
+        _scope(inputs, found),
     ]
     return kind, "\n\n".join(text for text in paragraphs if text)
 
@@ -215,7 +215,7 @@ def _crossings(found: Analysis, scorer: str) -> list[ContrastRow]:
     ]
 
 
-def _scope(found: Analysis) -> str:
+def _scope(inputs: ReportInput, found: Analysis) -> str:
     n = _n_seeds(found)
     items = sum(group.n_items for group in found.groups if group.is_value)
     over = (
@@ -223,9 +223,14 @@ def _scope(found: Analysis) -> str:
         if n == 1
         else f"{items} items and {n} seeds"
     )
+    documents = (
+        "each seed wrote its own documents, so their draw is part of them"
+        if inputs.corpus_per_seed
+        else "all seeds share one corpus, so the draw of documents is not part of them"
+    )
     return (
         f"Brackets are 95% intervals over {over}. They hold for these chats and this base; "
-        "the draw of documents is part of them only if each seed has a corpus of its own."
+        f"{documents}."
     )
 
 
