@@ -102,7 +102,7 @@ def arms(inputs: ReportInput, found: Analysis) -> tuple[Figure, str]:
     axes.set_ylabel("value-aligned choices")
     axes.set_ylim(0, _top(found))
     tidy(axes)
-    axes.legend(loc="upper left", ncols=2 * len(groups), bbox_to_anchor=(0, 1.14), frameon=False)
+    figure.legend(loc="outside upper left", ncols=4, frameon=False)
     return figure, _arms_alt(found, groups, names)
 
 
@@ -130,8 +130,10 @@ def _bars(
             axes.scatter(spots, seeds, s=9, color="white", edgecolor=INK, linewidth=0.6, zorder=5)
         if arm.role == "base":
             axes.axhline(row.value, color=colour, linewidth=0.9, linestyle="--", zorder=1)
-    axes.bar(0, 0, color=colour, alpha=0.95, label=f"{group.title}, own spec")
-    axes.bar(0, 0, color=colour, alpha=0.38, label=f"{group.title}, other arms")
+    if group.is_value:
+        axes.bar(0, 0, color=colour, alpha=0.95, label=f"{group.title}, own spec")
+    rest = f"{group.title}, other arms" if group.is_value else group.title
+    axes.bar(0, 0, color=colour, alpha=0.38, label=rest)
 
 
 def _top(found: Analysis) -> float:
