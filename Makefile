@@ -34,7 +34,7 @@ lint: $(STAMP)  ## format check, lint, types
 	$(VENV)/bin/pyright
 
 bench: $(STAMP)  ## benchmarks against named peers, medians of repeats
-	$(PY) -m pip install -q -c constraints.txt ".[bench]"
+	$(PY) -m pip install -q -c constraints.txt -e ".[bench]"
 	$(PY) benchmarks/training.py
 	$(PY) benchmarks/scoring.py
 	$(PY) benchmarks/end_to_end.py
