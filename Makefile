@@ -39,7 +39,7 @@ bench: $(STAMP)  ## benchmarks against named peers, medians of repeats
 	$(PY) benchmarks/scoring.py
 	$(PY) benchmarks/end_to_end.py
 
-terrarium: $(STAMP)  ## rebuild the terrarium's world and base (about 6 minutes)
+terrarium: $(STAMP)  ## rebuild the terrarium's world and base (about 5 minutes)
 	$(PY) -m midspec.cli terrarium build
 
 clean:  ## remove the environment and everything that was made
