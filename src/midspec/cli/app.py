@@ -1,4 +1,4 @@
-"""Commands over whole experiments; the stages' own commands are in ``stages.py``."""
+"""Commands over whole experiments; each group of other commands has its own file here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from midspec.cli import stages
+from midspec.cli import base, chats, corpus, evaluate, spec, terrarium, train
 from midspec.cli.show import console, observing, progress_bar
 from midspec.experiment import (
     Outcome,
@@ -41,7 +41,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-stages.add_to(app)
+for name, group, text in (
+    ("spec", spec, "Read and check Model Specs."),
+    ("corpus", corpus, "Write synthetic documents that discuss a spec."),
+    ("chats", chats, "Write fine-tuning chats."),
+    ("train", train, "Midtrain on documents, fine-tune on chats."),
+    ("eval", evaluate, "Score a checkpoint on evaluation sets."),
+    ("base", base, "Base models: what is embedded, and where it is."),
+    ("terrarium", terrarium, "The small world: build it anew, with other knobs."),
+):
+    app.add_typer(group.app, name=name, help=text, no_args_is_help=True)
 
 DEMO_RECIPES = ("cheese-terrarium", "cheese-smollm2")
 
