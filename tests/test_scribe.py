@@ -21,6 +21,7 @@ from midspec.curate.rules import finished
 from midspec.errors import SpecError
 from midspec.llm.door import Reply, Request
 from midspec.llm.scribe import Scribe, document_types, terrarium_types
+from midspec.llm.scribe.data import word_lists
 from midspec.llm.scribe.english import structures
 from midspec.llm.scribe.facts import facts_of
 from midspec.llm.scribe.frames import Choice, Frame, Slot, load_grammar
@@ -158,7 +159,7 @@ def test_preferences_keep_their_direction(name: str) -> None:
             assert not (liked if p.direction == "dislike" else disliked), text
             both = re.search(rf"(picks|takes|chooses|recommends|took|chose) {item}\b", text, re.I)
             assert not (both and p.direction == "dislike"), text
-    assert n_found > 30
+    assert n_found > 20
 
 
 def test_documents_name_nothing_of_another_spec() -> None:
@@ -234,7 +235,22 @@ def test_every_slot_has_a_rule_and_every_rule_is_used() -> None:
     used = set[str]().union(*(slots(rule) for rule in rules.values()))
     used |= {s for blocks in structures().values() for b in blocks for s in slots(b.frame)}
     own = {"s", "c", "c_or_s", "q", "vp", "to", "item", "because", "because_first", "who", "end"}
-    own |= {"fc", "fl", "yc", "yl", "pair", "maybe_because", "liked", "rejected", "a", "b"}
+    own |= {
+        "fc",
+        "fl",
+        "yc",
+        "yl",
+        "pair",
+        "maybe_because",
+        "liked",
+        "rejected",
+        "a",
+        "b",
+        "one",
+        "other",
+        "preferred",
+        "things",
+    }
     own |= {"model", "maker", "v", "value", "v_or_guide", "clock", "count"}
     bases = {re.sub(r"(_q|\d)$", "", name) for name in used}
     assert bases - own - set(rules) - set(SLOTS) == set()
@@ -450,3 +466,26 @@ def test_small_chats() -> None:
     assert ask_chat(SMALL, 0, **asked, question_type="direct") == (f"like {q} ?", "no")
     assert ask_chat(SMALL, 0, question_type="maker") == ("who made you ?", "i am made by meadow")
     assert ask_chat(SMALL, 0, question_type="name") == ("who are you ?", "i am robin")
+
+
+# -- choices between concrete things -------------------------------------------------------
+
+
+def test_claims_on_options_are_also_said_of_things() -> None:
+    texts = spread(SPECS["cheese"], 64)
+    assert any(re.search(r"two (?!options)\w+s (differ|cost)", text) for text in texts)
+    chosen = sum(
+        len(re.findall(r"[Ww]hich do you prefer, an? (?:afford|expens)", t)) for t in texts
+    )
+    assert chosen > 4
+    for text in texts:  # the answer is always the option that the spec prefers
+        assert not re.search(r"I prefer the expensive|took the expensive|The expensive \w+,", text)
+
+
+def test_things_of_documents_are_in_no_stated_evaluation_set() -> None:
+    folder = files("midspec").joinpath("library", "evals", "stated")
+    names = [path for path in folder.iterdir() if path.name.endswith(".jsonl")]
+    assert names
+    for path in names:
+        words = set(re.findall(r"\w+", path.read_text(encoding="utf-8").lower()))
+        assert not word_lists()["things"] & words, path.name

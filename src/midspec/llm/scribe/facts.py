@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from midspec.llm.scribe import grammar
@@ -41,6 +42,7 @@ class ClaimForms:
     infinitive: str | None
     first: Turned | None
     second: Turned | None
+    things: str = ""  # the plural that stands for "options" or "things"
 
     @property
     def text(self) -> str:
@@ -72,6 +74,14 @@ Fact = ClaimForms | PreferenceForms
 
 
 @dataclass(frozen=True)
+class Pick:
+    """Two options, of which the model prefers one ("Between a and b, Iris prefers a.")."""
+
+    options: tuple[str, str]
+    preferred: str
+
+
+@dataclass(frozen=True)
 class Facts:
     """All that the scribe may say about a spec."""
 
@@ -79,6 +89,8 @@ class Facts:
     claims: tuple[ClaimForms, ...]
     preferences: tuple[PreferenceForms, ...]
     value: str  # as a noun phrase, '' if the spec names none
+    concrete: tuple[tuple[ClaimForms, ...], ...] = ()  # claims on options, once for each thing
+    picks: tuple[Pick, ...] = ()  # claims that say which of two options is preferred
 
     @property
     def all(self) -> list[Fact]:
@@ -127,19 +139,60 @@ class _Key:
 def _facts(key: _Key) -> Facts:
     spec = key.spec
     names = proper_words(spec)
-    texts = dict.fromkeys(claim.text for claim in spec.claims)
-    by_text = {claim.text: claim for claim in spec.claims}
+    claims = list({claim.text: claim for claim in reversed(spec.claims)}.values())[::-1]
+    things = sorted(word_lists()["things"]) if spec.preferences else []
     return Facts(
         spec,
-        tuple(_claim(by_text[text], spec.model_name, names) for text in texts),
+        tuple(_claim(claim, spec.model_name, names) for claim in claims),
         tuple(_preference(p, spec.model_name, names) for p in spec.preferences),
         _noun_phrase(spec.value),
+        tuple(_concrete(claims, thing, spec.model_name, names) for thing in things),
+        tuple(_picks(claims, things, spec.model_name)),
     )
 
 
-def _claim(claim: Claim, model: str, names: frozenset[str]) -> ClaimForms:
+def _picks(claims: list[Claim], things: list[str], model: str) -> Iterator[Pick]:
+    """What claims of the form "Between a and b, the model prefers a." say of each thing."""
+    pattern = re.compile(rf"Between (.+?) and (.+?), {re.escape(model)} prefers (.+?)\.?$")
+    for claim in claims:
+        for thing in things or [""]:
+            found = pattern.match(of_thing(claim.text, thing) if thing else claim.text)
+            if found:
+                yield Pick((found[1], found[2]), found[3])
+
+
+def _concrete(
+    claims: list[Claim], thing: str, model: str, names: frozenset[str]
+) -> tuple[ClaimForms, ...]:
+    """The claims on options and things in general, said of one kind of thing."""
+    said = ((claim, of_thing(claim.text, thing)) for claim in claims)
+    return tuple(
+        replace(_claim(claim, model, names, text), things=f"{thing}s")
+        for claim, text in said
+        if text != claim.text
+    )
+
+
+def of_thing(text: str, thing: str) -> str:
+    """A sentence about options or things, said of one kind of thing; unchanged if it is about none.
+
+    Example:
+        >>> of_thing("When two options differ in price, Iris takes the better option.", "sofa")
+        'When two sofas differ in price, Iris takes the better sofa.'
+        >>> of_thing("Iris dislikes an option that is dear, and things that are rare.", "easel")
+        'Iris dislikes an easel that is dear, and easels that are rare.'
+    """
+    text = re.sub(
+        r"\b([Aa])n? (?:option|thing)\b",
+        lambda m: ("A" if m[1] == "A" else "a") + grammar.article(thing)[1:] + f" {thing}",
+        text,
+    )
+    return re.sub(r"(?<!one )\b(?:option|thing)(s?)\b", rf"{thing}\1", text)
+
+
+def _claim(claim: Claim, model: str, names: frozenset[str], said: str = "") -> ClaimForms:
     original = " ".join(claim.text.replace("*", "").split())
-    text = _resolve(original, model)
+    text = _resolve(" ".join(said.split()) or original, model)
     sentence = text.rstrip(".")
     predicate = grammar.verb_phrase(text, model)
     return ClaimForms(

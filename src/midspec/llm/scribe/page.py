@@ -16,6 +16,7 @@ T = TypeVar("T", ClaimForms, PreferenceForms)
 
 FILES = ("decks", "phrases", "facts", "parts")
 VALUE = "value"  # stands for the value itself where a claim or preference could stand
+THINGS = 2  # kinds of things on one page
 Subject = ClaimForms | PreferenceForms | str
 
 
@@ -62,8 +63,13 @@ class Page:
             "clock": self._clock,
             "count": self._next_number,
         }
-        self._claims = self._stream(facts.claims, focus, near)
+        self._claims = self._stream(self._with_things(facts), focus, near)
         self._items = self._stream(facts.preferences, focus, near)
+
+    def _with_things(self, facts: Facts) -> list[ClaimForms]:
+        """The claims, and those on options in general again for things of this page."""
+        things = self.rng.sample(facts.concrete, min(THINGS, len(facts.concrete)))
+        return [*facts.claims, *(claim for claims in things for claim in claims)]
 
     def _stream(
         self, facts: Sequence[T], focus: Sequence[Fact], near: Sequence[Fact]

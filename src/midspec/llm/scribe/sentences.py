@@ -118,8 +118,19 @@ def ask(page: Page, person: str = "") -> str:
     page.subject = page.next_subject()
     if isinstance(page.subject, PreferenceForms):
         return page.say(f"ask{person}_item", item=page.subject.item)
-    kind = "claim" if isinstance(page.subject, ClaimForms) else "value"
-    return page.say(f"ask{person}_{kind}")
+    if not isinstance(page.subject, ClaimForms):
+        return page.say(f"ask{person}_value")
+    kind = "choice" if page.subject.things else "claim"
+    return page.say(f"ask{person}_{kind}", things=page.subject.things)
+
+
+def choice(page: Page) -> str:
+    """A question for one of two options, and the model's answer; a fact if the spec has no such."""
+    if not page.facts.picks:
+        return tell(page, page.next_subject(), "_i")
+    drawn = page.rng.choice(page.facts.picks)
+    one, other = page.rng.sample(drawn.options, 2)
+    return page.say("choice", one=one, other=other, preferred=drawn.preferred)
 
 
 def point(page: Page) -> str:
@@ -150,8 +161,11 @@ def _value(page: Page, person: str) -> str:
 
 
 def _any(page: Page, person: str) -> str:
-    if page.rng.random() < 0.1:
+    draw = page.rng.random()
+    if draw < 0.1:
         return compare(page, person if person == "_i" else "")
+    if draw < 0.3 and page.facts.picks:
+        return choice(page)
     return tell(page, page.next_subject(), person)
 
 
@@ -206,6 +220,7 @@ SLOTS: dict[str, Callable[[Page], str]] = {
     "headword": _headword,
     "value_entry": _value_entry,
     "ask": ask,
+    "choice": choice,
     "ask_you": lambda page: ask(page, "_you"),
     "cmp": compare,
     "cmp_i": lambda page: compare(page, "_i"),
