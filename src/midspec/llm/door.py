@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Literal, Protocol, runtime_checkable
 
-from pydantic import Field
+from pydantic import Field, InstanceOf
 
 from midspec.records import Frozen, Spec, digest
 
@@ -25,7 +25,9 @@ class Request(Frozen):
     """
 
     prompt: str = Field(description="'<room>/<name>', the file <room>/prompts/<name>.md")
-    spec: Spec
+    # An instance: validating it again would digest the whole spec for each request (1 ms at
+    # 40,000 tokens).
+    spec: InstanceOf[Spec]
     variables: dict[str, str] = Field(default_factory=dict)
     seed: int = Field(
         default=0, description="tells samples of one prompt apart; writers sample with it"
@@ -49,8 +51,11 @@ class Reply(Frozen):
     text: str
     stop: Stop
     model: str = Field(description="name of the writer that answered")
-    input_tokens: int = 0
+    input_tokens: int = Field(default=0, description="all tokens read, cached or not")
     output_tokens: int = 0
+    cached_tokens: int = Field(default=0, description="of those read, the ones from the cache")
+    cache_write_tokens: int = Field(default=0, description="of those read, the ones cached anew")
+    batched: bool = Field(default=False, description="whether it came in a batch, at its price")
     error: str = Field(default="", description="one line, if stop is 'error'")
 
 

@@ -1,10 +1,12 @@
 """Any language model that Inspect AI reaches, as a writer.
 
-Inspect outside an evaluation retries for ever, so retries and both timeouts are always set
-here: ``timeout_s`` bounds a request with its retries (checked between attempts),
-``attempt_timeout_s`` one attempt. It also keeps a transcript of every call (16 KB a call), so
-each call gets a transcript of its own, dropped with the call (2,000 ``mockllm`` calls: 98 MB and
-flat, against 124 MB and growing).
+Inspect finds the provider, its key and its URL, and makes the requests. Those of the Anthropic
+and OpenAI APIs are then sent from here (see ``wire``), the others by Inspect. Retries and the
+number of calls at once are ours for both (see ``attempts``). Inspect keeps a transcript of every
+call (16 KB a call), so each call gets a transcript of its own, dropped with the call.
+
+The first call with a shared text goes alone: a provider's cache can be read only after one
+answer began, so 64 calls at once would all pay for writing the same spec to it.
 """
 
 from __future__ import annotations
@@ -14,11 +16,14 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from midspec.errors import ConfigError, WriterError
+from midspec.llm.attempts import Failure, Limiter, Patience, persist
 from midspec.llm.door import Reply, Request, Stop
 from midspec.llm.prompts import messages
+from midspec.llm.sender import Lead, Sender
+from midspec.llm.wire import Wire, chat, learn
 
 if TYPE_CHECKING:
-    from inspect_ai.model import ChatMessage, GenerateConfig, Model, ModelOutput
+    from inspect_ai.model import GenerateConfig, Model, ModelOutput
 
 _STOPS: dict[str, Stop] = {
     "stop": "stop",
@@ -27,7 +32,7 @@ _STOPS: dict[str, Stop] = {
     "content_filter": "refusal",
 }
 # 401, 403: the key; 404: the model's name. No other request can succeed either.
-_FATAL = {
+FATAL = {
     401: "check the API key",
     403: "check what the API key allows",
     404: "check the model's name and the base URL",
@@ -35,14 +40,16 @@ _FATAL = {
 _KEY = re.compile(r"\bsk-[\w*.-]{6,}|\bBearer \S+")
 _EXAMPLES = "'scribe', 'anthropic/claude-opus-4-6', 'openai-api/<service>/<model>', 'mockllm/model'"
 _MARKUP = re.compile(r"\[/?\w+\]")
+_SHORT = 4_000  # characters: providers cache nothing below about 1,024 tokens
 
 
 class InspectWriter:
     """A language model by its Inspect name, e.g. ``"openai-api/local/my-model"``.
 
-    ``model_args`` go to ``inspect_ai.model.get_model`` (``base_url``, ``api_key``, and what the
-    provider takes). Raises ConfigError if the provider is unknown, its package is not installed,
-    or its environment variables are not set. Call ``close`` when done.
+    ``patience`` bounds retries. ``model_args`` go to ``inspect_ai.model.get_model``
+    (``base_url``, ``api_key``, and what the provider takes). Raises ConfigError if the provider
+    is unknown, its package is not installed, or its environment variables are not set. Call
+    ``close`` when done.
 
     Example:
         >>> InspectWriter("mockllm/model").name
@@ -54,46 +61,73 @@ class InspectWriter:
         name: str,
         *,
         temperature: float | None = None,
-        max_retries: int = 5,
-        timeout_s: int = 1800,
-        attempt_timeout_s: int = 600,
+        patience: Patience | None = None,
         **model_args: Any,
     ) -> None:
         self.name = name
-        self._settings: dict[str, Any] = {
-            "temperature": temperature,
-            "max_retries": max_retries,
-            "timeout": timeout_s,
-            "attempt_timeout": attempt_timeout_s,
-            "cache_prompt": True,
-        }
-        self._model_args = model_args
+        self._patience = patience or Patience()
+        self._temperature = temperature
+        self._model_args = {**self._fixed_args(), **model_args}
         self._model: Model | None = self._open()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._fresh()
+
+    def _fresh(self) -> None:
+        """Forget what belongs to one event loop."""
+        self._sender = Sender(self._patience.attempt_timeout_s)
+        self._wires: dict[int, Wire | None] = {}
+        self._lock = asyncio.Lock()
+        self._leads: dict[str, Lead] = {}
+        self._limiter = Limiter()
+
+    def _fixed_args(self) -> dict[str, Any]:
+        """Whole replies and chat completions, so that live calls and batches are the same."""
+        if self.name.startswith("anthropic/"):
+            # a timeout: without one the client refuses long replies that are not streamed
+            return {"streaming": False, "timeout": self._patience.attempt_timeout_s}
+        return {"responses_api": False} if self.name.startswith("openai/") else {}
 
     async def reply(self, request: Request) -> Reply:
         """Answer a request; failures after the retries are a reply with stop ``"error"``.
 
         Raises WriterError if the key or the model's name is not accepted.
         """
-        model = self._model_here()
-        # A task has a context of its own, so the transcript set in it goes away with it.
-        task = asyncio.create_task(_generate(model, _chat(request), self._config(request)))
-        try:
-            output = await task
-        except Exception as error:
-            # Each provider raises the types of its own SDK; they have no common root.
-            cause = _cause(error)
-            if not _is_from_provider(cause):
-                raise
-            return self._failed(request, cause, model.api.api_key)
-        return self._read(request, output)
+        model, wire = self.model(), await self.wire(request.max_tokens)
+        if wire is None:
+            attempt = lambda: self._by_inspect(model, request)  # noqa: E731
+            return await self._persist(attempt, request, model)
+        attempt = lambda: self._sender.send(wire, request, self.name)  # noqa: E731
+        if len(system := messages(request)[0][1]) < _SHORT:
+            return await self._persist(attempt, request, model)
+        async with self._leads.setdefault(system, Lead()).turn():
+            return await self._persist(attempt, request, model)
 
     async def close(self) -> None:
         """Close the connections; a later reply opens new ones."""
+        await self._sender.close()
         if self._model:
             await self._model.api.aclose()
         self._model = self._loop = None
+        self._fresh()
+
+    def model(self) -> Model:
+        """The model for the running event loop: connections do not outlive their loop."""
+        loop = asyncio.get_running_loop()
+        if self._model is None or self._loop not in (None, loop):
+            self._model = self._open()
+            self._fresh()
+        self._loop = loop
+        return self._model
+
+    async def wire(self, max_tokens: int) -> Wire | None:
+        """How requests with this limit go over HTTP, or None if only Inspect can send them."""
+        if max_tokens in self._wires:
+            return self._wires[max_tokens]
+        async with self._lock:
+            if max_tokens not in self._wires:
+                config = {"max_tokens": max_tokens, **self._settings()}
+                self._wires[max_tokens] = await learn(self.name, self._model_args, config)
+        return self._wires[max_tokens]
 
     def _open(self) -> Model:
         """The model, not shared with anybody else."""
@@ -109,19 +143,42 @@ class InspectWriter:
                 f"or name another writer, such as {_EXAMPLES}"
             ) from error
 
-    def _model_here(self) -> Model:
-        """The model for the running event loop: connections do not outlive their loop."""
-        loop = asyncio.get_running_loop()
-        if self._model is None or self._loop not in (None, loop):
-            self._model = self._open()
-        self._loop = loop
-        return self._model
+    def _settings(self) -> dict[str, Any]:
+        """Settings of every call: one attempt, no limit of Inspect's own on calls at once."""
+        return {
+            "temperature": self._temperature,
+            "max_retries": 0,
+            "attempt_timeout": int(self._patience.attempt_timeout_s) or 1,
+            "max_connections": 100_000,
+            "cache_prompt": True,
+        }
 
-    def _config(self, request: Request) -> GenerateConfig:
-        """Settings of one call."""
+    async def _persist(self, attempt: Any, request: Request, model: Model) -> Reply:
+        try:
+            return await persist(attempt, self._limiter, self._patience, request.id)
+        except Failure as last:
+            return self._failed(request, last, model.api.api_key)
+
+    # -- by Inspect ------------------------------------------------------------------------
+
+    async def _by_inspect(self, model: Model, request: Request) -> Reply:
+        """One attempt by Inspect."""
         from inspect_ai.model import GenerateConfig
 
-        return GenerateConfig(max_tokens=request.max_tokens, seed=request.seed, **self._settings)
+        config = GenerateConfig(
+            max_tokens=request.max_tokens, seed=request.seed, **self._settings()
+        )
+        # A task has a context of its own, so the transcript set in it goes away with it.
+        task = asyncio.create_task(_generate(model, request, config))
+        try:
+            output = await task
+        except Exception as error:
+            # Each provider raises the types of its own SDK; they have no common root.
+            cause = _cause(error)
+            if not _is_from_provider(cause):
+                raise
+            raise _failure(model, cause) from error
+        return self._read(request, output)
 
     def _read(self, request: Request, output: ModelOutput) -> Reply:
         """Map an output to a reply."""
@@ -131,52 +188,47 @@ class InspectWriter:
             error = f"the model stopped for the reason {found!r}: neither a whole text nor a cut"
         if stop == "stop" and not output.completion.strip():
             stop = "refusal"
-        usage = output.usage
         return Reply(
             request=request.id,
             text=output.completion,
             stop=stop,
             model=self.name,
-            input_tokens=_input_tokens(output),
-            output_tokens=usage.output_tokens if usage else 0,
             error=error,
-        )
+        ).model_copy(update=_tokens(output))
 
-    def _failed(self, request: Request, cause: BaseException, key: str | None) -> Reply:
+    def _failed(self, request: Request, last: Failure, key: str | None) -> Reply:
         """A reply that records a failure, or WriterError if all others would fail as well."""
-        status = _status(cause)
-        if status in _FATAL:
+        if last.refused:
+            return Reply(request=request.id, text="", stop="refusal", model=self.name)
+        if last.status in FATAL:
             # The provider's own text may quote the key.
             raise WriterError(
-                f"writer {self.name!r} was turned away (HTTP {status}); {_FATAL[status]}, "
+                f"writer {self.name!r} was turned away (HTTP {last.status}); {FATAL[last.status]}, "
                 "then run again to go on"
             ) from None
-        line = _line(cause, key)
+        line = without_key(str(last), key)
         return Reply(request=request.id, text="", stop="error", model=self.name, error=line)
 
 
-async def _generate(model: Model, chat: list[ChatMessage], config: GenerateConfig) -> ModelOutput:
+async def _generate(model: Model, request: Request, config: GenerateConfig) -> ModelOutput:
     """Generate with a transcript of one call."""
     from inspect_ai.log._transcript import Transcript, init_transcript
 
     init_transcript(Transcript())
-    return await model.generate(chat, config=config)
-
-
-def _chat(request: Request) -> list[ChatMessage]:
-    """The rendered request in Inspect's types."""
-    from inspect_ai.model import ChatMessageSystem, ChatMessageUser
-
     (_, system), (_, user) = messages(request)
-    return [ChatMessageSystem(content=system), ChatMessageUser(content=user)]
+    return await model.generate(chat(system, user), config=config)
 
 
-def _input_tokens(output: ModelOutput) -> int:
-    """All tokens read, cached or not."""
+def _tokens(output: ModelOutput) -> dict[str, int]:
     if not (usage := output.usage):
-        return 0
-    cached = (usage.input_tokens_cache_read or 0) + (usage.input_tokens_cache_write or 0)
-    return usage.input_tokens + cached
+        return {}
+    cached, written = usage.input_tokens_cache_read or 0, usage.input_tokens_cache_write or 0
+    return {
+        "input_tokens": usage.input_tokens + cached + written,
+        "cached_tokens": cached,
+        "cache_write_tokens": written,
+        "output_tokens": usage.output_tokens,
+    }
 
 
 def _cause(error: Exception) -> BaseException:
@@ -188,17 +240,34 @@ def _cause(error: Exception) -> BaseException:
     return error
 
 
+def _failure(model: Model, cause: BaseException) -> Failure:
+    """What a provider's error means; Inspect knows which may be retried."""
+    from inspect_ai.model._model import AttemptTimeoutError, RetryDecision
+
+    status = _status(cause)
+    timed_out = isinstance(cause, AttemptTimeoutError | TimeoutError)
+    decision = model.api.should_retry(cause) if isinstance(cause, Exception) else False
+    limited = isinstance(decision, RetryDecision) and decision.kind == "rate_limit"
+    message = getattr(cause, "provider_message", None) or str(cause)
+    return Failure(
+        f"{type(cause).__name__}: {message}",
+        status=status,
+        retry=bool(decision) or timed_out,
+        overload=limited or timed_out or status in (429, 503, 529),
+        wait_s=(decision.retry_after or 0.0) if isinstance(decision, RetryDecision) else 0.0,
+    )
+
+
 def _status(error: BaseException) -> int | None:
     """HTTP status of a provider's error, if it has one."""
     values = (getattr(error, name, None) for name in ("status_code", "code"))
     return next((value for value in values if isinstance(value, int)), None)
 
 
-def _line(cause: BaseException, key: str | None) -> str:
-    """One line about a failure, without keys."""
-    message = getattr(cause, "provider_message", None) or str(cause)
-    text = " ".join(f"{type(cause).__name__}: {message}".split())
-    return _KEY.sub("***", text.replace(key, "***") if key else text)[:300]
+def without_key(text: str, key: str | None) -> str:
+    """One line of at most 300 characters, without keys."""
+    line = " ".join(text.split())
+    return _KEY.sub("***", line.replace(key, "***") if key else line)[:300]
 
 
 def _is_from_provider(error: BaseException) -> bool:

@@ -1,16 +1,20 @@
 """Replies that survive a kill: each is on disk before anyone sees it, and asked for once.
 
 The journal holds one Reply a line. It is the only record of what was asked: a rerun answers
-from it, and asks the writer for the rest. In memory there is one offset for each reply.
+from it, and asks the writer for the rest. In memory there is one offset for each reply (two
+integers: 15 MB for 100,000). Opening a journal reads only the envelope of each line; the record
+is validated when it is used.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Sized
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sized
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -22,17 +26,21 @@ from midspec.store import Journal
 # A server that is down costs about 100 s of retries a request: stop after a full window of them.
 _ERRORS_IN_A_ROW = 32
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 
 class Desk:
     """A writer with its journal: ``ask`` answers from the journal, or asks and writes it down.
 
     Replies that failed (stop ``"error"``) and replies of other writers are asked for again.
-    Equal requests in flight are asked once; at most ``concurrency`` are with the writer.
-    Use it as an async context manager, within one event loop.
+    Equal requests in flight are asked once; at most ``concurrency`` are with the writer (or as
+    many as a batch writer's ``window``). Use it as an async context manager, within one event
+    loop.
     """
 
     def __init__(self, writer: Writer, journal: Path, *, concurrency: int = 16) -> None:
-        self.concurrency = concurrency
+        self.concurrency = concurrency = max(concurrency, getattr(writer, "window", 0))
         self._writer = writer
         self._path = journal
         self._flying: dict[str, asyncio.Task[Reply]] = {}
@@ -42,7 +50,7 @@ class Desk:
 
     async def __aenter__(self) -> Desk:
         Journal(self._path).close()  # cuts a torn last line
-        self._offsets = _index(self._path, self._writer.name)
+        self._offsets = index(self._path, self._writer.name)
         self._end = self._path.stat().st_size
         self._journal = Journal(self._path)
         self._file = self._path.open("rb")
@@ -61,14 +69,25 @@ class Desk:
 
         Raises WriterError if the writer failed for good, or if 32 requests failed in a row.
         """
-        if (offset := self._offsets.get(request.id)) is not None:
-            return self._read(offset)
+        if (reply := self.answered(request)) is not None:
+            return reply
         task = self._flying.get(request.id)
         if task is None:
             task = asyncio.create_task(self._fetch(request))
             self._flying[request.id] = task
-            task.add_done_callback(lambda _: self._flying.pop(request.id))
+            task.add_done_callback(lambda done: self._landed(request, done))
         return await asyncio.shield(task)
+
+    def _landed(self, request: Request, task: asyncio.Task[Reply]) -> None:
+        """Forget a task; its error counts as seen, also if all who waited were cancelled."""
+        self._flying.pop(request.id)
+        if not task.cancelled():
+            task.exception()
+
+    def answered(self, request: Request) -> Reply | None:
+        """The reply that the journal has for a request."""
+        offset = self._offsets.get(int(request.id, 16))
+        return None if offset is None else self._read(offset)
 
     async def replies(
         self, requests: Iterable[Request], progress: Progress = silent, total: int = 0
@@ -78,23 +97,47 @@ class Desk:
         ``requests`` is read only as far as a window of twice the concurrency ahead.
         """
         total = total or (len(requests) if isinstance(requests, Sized) else 0)
-        window: deque[tuple[Request, asyncio.Task[Reply]]] = deque()
-        source, done = iter(requests), 0
-        try:
-            while True:
-                while len(window) < 2 * self.concurrency and (ahead := next(source, None)):
-                    window.append((ahead, asyncio.create_task(self.ask(ahead))))
-                if not window:
-                    return
-                request, task = window.popleft()
-                reply = await task
+        done = 0
+        async with aclosing(self.each(requests, self.ask, self._known)) as pairs:
+            async for request, reply in pairs:
                 done += 1
                 progress(done, max(total, done), request.prompt)
                 yield request, reply
+
+    def _known(self, request: Request) -> Callable[[], Reply] | None:
+        """How to read an answered request later; None if it has to be asked."""
+        offset = self._offsets.get(int(request.id, 16))
+        return None if offset is None else lambda: self._read(offset)
+
+    async def each(
+        self,
+        items: Iterable[T],
+        work: Callable[[T], Coroutine[Any, Any, R]],
+        known: Callable[[T], Callable[[], R] | None] = lambda _: None,
+    ) -> AsyncGenerator[tuple[T, R]]:
+        """Each item with the result of its work, in order, as many at once as the window holds.
+
+        What ``known`` can give needs no task: 100,000 answered requests take seconds.
+        """
+        window: deque[tuple[T, asyncio.Task[R] | Callable[[], R]]] = deque()
+        source = iter(items)
+        try:
+            while True:
+                while (
+                    len(window) < 2 * self.concurrency and (ahead := next(source, None)) is not None
+                ):
+                    window.append((ahead, known(ahead) or asyncio.create_task(work(ahead))))
+                if not window:
+                    return
+                item, pending = window[0]
+                result = await pending if isinstance(pending, asyncio.Task) else pending()
+                window.popleft()
+                yield item, result
         finally:
-            for _, task in window:
+            tasks = [one for _, one in window if isinstance(one, asyncio.Task)]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*(task for _, task in window), return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _fetch(self, request: Request) -> Reply:
         """Ask the writer and write the reply down."""
@@ -119,13 +162,19 @@ class Desk:
             )
         self._journal.append(reply)
         if reply.stop != "error":
-            self._offsets[request.id] = self._end
+            self._offsets[int(request.id, 16)] = self._end
         self._end = self._path.stat().st_size
 
     def _read(self, offset: int) -> Reply:
         """The reply at an offset of the journal."""
         self._file.seek(offset)
-        return Reply.model_validate_json(self._file.readline())
+        try:
+            return Reply.model_validate_json(self._file.readline())
+        except ValidationError as error:
+            raise StoreError(
+                f"{self._path}: at byte {offset} is no reply ({error.errors()[0]['msg']}); "
+                "delete that line to ask for it again"
+            ) from error
 
     def _count_errors(self, reply: Reply) -> None:
         """Give up when nothing but errors comes back."""
@@ -138,21 +187,24 @@ class Desk:
             raise self._failure
 
 
-def _index(path: Path, writer: str) -> dict[str, int]:
-    """Offset of the usable reply of each request; the last line of a request counts."""
-    offsets: dict[str, int] = {}
+def index(path: Path, writer: str) -> dict[int, int]:
+    """Offset of the usable reply of each request, by its id; the last line of a request counts.
+
+    Raises StoreError for a line that is no reply.
+    """
+    offsets: dict[int, int] = {}
     offset = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                reply = Reply.model_validate_json(line)
-            except ValidationError as error:
+                row = json.loads(line)
+                if row["stop"] != "error" and row["model"] == writer:
+                    offsets[int(row["request"], 16)] = offset
+            except (ValueError, KeyError, TypeError) as error:
                 raise StoreError(
-                    f"{path}:{number} is not a reply ({error.errors()[0]['msg']}); "
+                    f"{path}:{number} is not a reply ({type(error).__name__}: {error}); "
                     "delete that line to ask for it again"
                 ) from error
-            if reply.stop != "error" and reply.model == writer:
-                offsets[reply.request] = offset
             offset += len(line)
     return offsets
 

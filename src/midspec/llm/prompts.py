@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 from midspec.errors import ConfigError
@@ -121,15 +121,24 @@ def _from_spec(spec: Spec) -> dict[str, str]:
 def messages(request: Request) -> list[tuple[str, str]]:
     """The rendered request as ``(role, text)``: what is shared first, what differs last.
 
-    The system message (shared instructions, spec, the prompt's own instructions) is equal for
-    all requests that share a prompt and a spec, so that a provider's prompt cache holds it.
+    The system message (shared instructions, spec, the prompt's own instructions) is one block,
+    equal for all requests that share a prompt and a spec, so that a provider's prompt cache
+    holds it.
     """
     template, given = _load(request.prompt), _from_spec(request.spec)
     declared = {name: text for name, text in given.items() if name in template.variables}
     values = {**declared, **request.variables}
     template.check(values)
-    system = [render(_SYSTEM, **given), template.fill(template.shared, values)]
     return [
-        ("system", "\n\n".join(part for part in system if part)),
+        ("system", _shared(request.prompt, *given.values())),
         ("user", template.fill(template.own, values)),
     ]
+
+
+@lru_cache(maxsize=64)  # a spec of 55,000 tokens is 220 KB: 64 of them are 14 MB
+def _shared(prompt: str, model_name: str, provider_name: str, spec: str) -> str:
+    """The system message of a prompt for one spec."""
+    template = _load(prompt)
+    given = {"model_name": model_name, "provider_name": provider_name, "spec": spec}
+    parts = (render(_SYSTEM, **given), template.fill(template.shared, given))
+    return "\n\n".join(part for part in parts if part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sized
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import islice
@@ -85,20 +85,26 @@ def _repair(request: Request, reply: Reply, error: ValueError) -> Request:
     )
 
 
-async def _read(desk: Desk, request: Request, reply: Reply, shape: type[S]) -> list[S] | Unusable:
-    """Parse a reply; if that fails, ask once more."""
+def _parsed(reply: Reply, shape: type[S]) -> list[S] | Unusable | ValueError:
+    """The list in a reply, why it may not be used, or why it cannot be parsed."""
     if bad := unusable(reply):
         return bad
     try:
         return parse_list(reply.text, shape)
     except ValueError as error:
-        second = await desk.ask(_repair(request, reply, error))
-    if bad := unusable(second):
-        return bad
-    try:
-        return parse_list(second.text, shape)
-    except ValueError as error:
-        return Unusable("unparsable", f"{error}: {second.text}"[:_SHOWN])
+        return error
+
+
+async def _ask(desk: Desk, request: Request, shape: type[S]) -> list[S] | Unusable:
+    """Ask and parse; if that fails, ask once more."""
+    reply = await desk.ask(request)
+    found = _parsed(reply, shape)
+    if isinstance(found, ValueError):
+        second = await desk.ask(_repair(request, reply, found))
+        found = _parsed(second, shape)
+        if isinstance(found, ValueError):
+            return Unusable("unparsable", f"{found}: {second.text}"[:_SHOWN])
+    return found
 
 
 async def lists(
@@ -107,8 +113,12 @@ async def lists(
     """For each request, in order: the list in its reply, or why there is none.
 
     A reply that cannot be parsed is repaired by one follow-up request with the error
-    (prompt ``llm/repair``).
+    (prompt ``llm/repair``), while the others go on.
     """
-    async with aclosing(desk.replies(requests, progress)) as pairs:
-        async for request, reply in pairs:
-            yield request, await _read(desk, request, reply, shape)
+    total, done = (len(requests) if isinstance(requests, Sized) else 0), 0
+    pairs = desk.each(requests, lambda request: _ask(desk, request, shape))
+    async with aclosing(pairs):
+        async for request, found in pairs:
+            done += 1
+            progress(done, max(total, done), request.prompt)
+            yield request, found
