@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midspec.corpus import DocumentConfig, PlanConfig, diversity, make_plan, write_documents
-from midspec.corpus.documents import document_text
+from midspec.corpus.author import document_text
 from midspec.corpus.spec_text import claim_finder, verbatim
 from midspec.errors import ConfigError, WriterError
 from midspec.llm import Reply, Request, ScriptedWriter
@@ -83,9 +84,13 @@ def tree(request: Request) -> str:
         "corpus/types": [{"title": f"memo {i}"} for i in range(n)],
         "corpus/ideas": [{"title": f"Idea {mark} {i}", "text": "A quarrel."} for i in range(n)],
     }
-    if request.prompt == "corpus/document":
+    if request.prompt == "corpus/value_document":
         return f"<scratchpad>{mark}</scratchpad>\n<document>Iris likes Colby: {v['idea']} #{request.seed}</document>"
-    return "Sure:\n```json\n" + json.dumps(replies[request.prompt]) + "\n```"
+    return (
+        "Sure:\n```json\n"
+        + json.dumps(replies[re.sub("value_|rule_", "", request.prompt)])
+        + "\n```"
+    )
 
 
 def plan(
@@ -96,8 +101,9 @@ def plan(
 
 
 def write(
-    plans: list[Plan], writer: ScriptedWriter, journal: Path, **config: int
+    plans: list[Plan], writer: ScriptedWriter, journal: Path, **config: Any
 ) -> tuple[list[Document], list[Drop]]:
+    config = {"critique": False, **config}
     stream = write_documents(SPEC, plans, writer, DocumentConfig(**config), journal)
     made = asyncio.run(collect(stream))
     return [n for n in made if isinstance(n, Document)], [n for n in made if isinstance(n, Drop)]
@@ -146,14 +152,17 @@ def test_sections_are_verbatim_and_ideas_see_the_earlier_ones(tmp_path: Path) ->
     assert {p.section for p in plans if p.level == "subdomain"} == {
         "Iris cares about thrift. It says so\nwhen asked."
     }
-    rounds = [r for r in asked if r.prompt == "corpus/ideas"]
+    rounds = [r for r in asked if r.prompt == "corpus/value_ideas"]
     shown = Counter(
         (r.variables["n"], r.variables["earlier"].count("\n- ") + bool(r.variables["earlier"]))
         for r in rounds
     )
     assert shown == {("2", 0): 12, ("2", 2): 12, ("1", 4): 12}
     one = next(r for r in rounds if not r.variables["earlier"])
-    assert one.variables.keys() == {"domain", "subdomain", "section", "type", "n", "earlier"}
+    shown = {"domain", "subdomain", "section", "type", "n", "earlier", "elsewhere", "angles"}
+    assert one.variables.keys() == shown
+    assert one.variables["angles"].startswith("1. a")
+    assert {r.variables["elsewhere"].count("- Idea") for r in rounds} == {0, 4, 8}
     assert one.variables["subdomain"] == "Sub 0: About."
 
 
@@ -214,7 +223,7 @@ def test_a_plan_without_domains_says_why(tmp_path: Path, stop: Any) -> None:
 
 
 def test_every_field_of_a_plan_config_matters(tmp_path: Path) -> None:
-    def made(name: str, **change: int) -> tuple[list[Plan], list[str]]:
+    def made(name: str, **change: Any) -> tuple[list[Plan], list[str]]:
         (tmp_path / name).mkdir()
         writer = ScriptedWriter(tree)
         plans, _ = plan(writer, tmp_path / name, SMALL.model_copy(update=change))
@@ -223,7 +232,8 @@ def test_every_field_of_a_plan_config_matters(tmp_path: Path) -> None:
     before = made("none")
     assert made("again") == before
     for field in PlanConfig.model_fields:
-        assert made(field, **{field: getattr(SMALL, field) + 1}) != before, field
+        other = "rule" if field == "kind" else getattr(SMALL, field) + 1
+        assert made(field, **{field: other}) != before, field
 
 
 # -- documents -----------------------------------------------------------------------------
@@ -255,6 +265,8 @@ def test_a_document_request_holds_the_path_and_the_assertions(tmp_path: Path) ->
         "assertions",
         "type",
         "idea",
+        "names",
+        "avoid",
     }
     assert request.variables["assertions"] == "- Thrift (value): Iris is thrifty."
 
@@ -381,7 +393,7 @@ async def main(folder):
     spec = next(read_records(folder / "spec.jsonl", Spec))
     plans = list(read_records(folder / "plans.jsonl", Plan))
     writer = open_writer("openai-api/local/some-model")
-    async for _ in write_documents(spec, plans, writer, DocumentConfig(), folder / "replies.jsonl", concurrency=4):
+    async for _ in write_documents(spec, plans, writer, DocumentConfig(critique=False), folder / "replies.jsonl", concurrency=4):
         pass
 
 asyncio.run(main(Path(sys.argv[1])))
@@ -394,7 +406,8 @@ def _write_live(plans: list[Plan], journal: Path) -> list[Document]:
 
         writer = InspectWriter("openai-api/local/some-model")
         try:
-            return await collect(write_documents(SPEC, plans, writer, DocumentConfig(), journal))
+            config = DocumentConfig(critique=False)
+            return await collect(write_documents(SPEC, plans, writer, config, journal))
         finally:
             await writer.close()
 
@@ -402,7 +415,7 @@ def _write_live(plans: list[Plan], journal: Path) -> list[Document]:
 
 
 def _wait(ready: Callable[[], bool], child: subprocess.Popen[bytes]) -> None:
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 300  # the machine may be busy
     while not ready():
         assert child.poll() is None, "the writing process ended before it was killed"
         assert time.monotonic() < limit

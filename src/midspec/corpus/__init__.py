@@ -1,23 +1,95 @@
 """From a spec to a corpus of documents about the model (paper, B.1).
 
-``make_plan`` grows the document tree, ``write_documents`` writes from its ideas, ``diversity``
-measures how much the texts repeat themselves.
+``make_plan`` grows the document tree, ``run_pilot``, ``project`` and ``cost`` say what it will
+take, ``write_documents`` writes from its ideas, ``save_documents`` keeps a folder of them,
+``restate_documents`` puts them into other words, ``audit`` looks at what came out, ``export``
+hands it on, ``diversity`` measures how much the texts repeat themselves.
 """
 
+from midspec.corpus.audit import Audit, AuditConfig, Embed, audit
+from midspec.corpus.audit_page import render_audit, write_audit
 from midspec.corpus.diversity import Diversity, Phrase, diversity
 from midspec.corpus.documents import DocumentConfig, write_documents
+from midspec.corpus.export import Format, export, read_texts
+from midspec.corpus.folder import (
+    DOCUMENTS,
+    DROPS,
+    JUDGE_REPLIES,
+    PLAN_REPLIES,
+    PLANS,
+    REPLIES,
+    WRITTEN,
+    Tally,
+    read_saved_spec,
+    save_documents,
+    save_plan,
+    save_spec,
+    tally,
+)
+from midspec.corpus.kinds import (
+    DOCUMENT_STEPS,
+    PLAN_STEPS,
+    GivenKind,
+    Kind,
+    prompts_for,
+    settings,
+    spec_kind,
+)
 from midspec.corpus.plan import PlanConfig, make_plan
+from midspec.corpus.projection import Cost, Pilot, Projection, cost, project, run_pilot
+from midspec.corpus.restate import About, Mood, RestateConfig, restate_documents
+from midspec.corpus.tree import Tree
 
 VERSION = 1
 """Part of the key of plans and documents; raise it when equal requests give other records."""
 
 __all__ = [
+    "DOCUMENTS",
+    "DOCUMENT_STEPS",
+    "DROPS",
+    "JUDGE_REPLIES",
+    "PLANS",
+    "PLAN_REPLIES",
+    "PLAN_STEPS",
+    "REPLIES",
     "VERSION",
+    "WRITTEN",
+    "About",
+    "Audit",
+    "AuditConfig",
+    "Cost",
     "Diversity",
     "DocumentConfig",
+    "Embed",
+    "Format",
+    "GivenKind",
+    "Kind",
+    "Mood",
     "Phrase",
+    "Pilot",
     "PlanConfig",
+    "Projection",
+    "RestateConfig",
+    "Tally",
+    "Tree",
+    "audit",
+    "cost",
     "diversity",
+    "export",
     "make_plan",
+    "project",
+    "prompts_for",
+    "read_saved_spec",
+    "read_texts",
+    "render_audit",
+    "restate_documents",
+    "run_pilot",
+    "save_documents",
+    "save_plan",
+    "save_spec",
+    "settings",
+    "spec_kind",
+    "tally",
+    "write_audit",
     "write_documents",
 ]

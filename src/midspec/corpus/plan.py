@@ -6,14 +6,17 @@ document types -> ideas, asked for in rounds that show the ideas so far.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 
+from midspec.corpus.decks import Decks
+from midspec.corpus.kinds import SCRIBE, GivenKind, prompts_for
 from midspec.corpus.spec_text import verbatim
+from midspec.corpus.tree import path_variables, titled
 from midspec.llm import Desk, Request, Unusable, Writer, lists
 from midspec.progress import Progress, silent
 from midspec.records import Drop, Frozen, Plan, PlanLevel, Spec
@@ -21,6 +24,7 @@ from midspec.records import Drop, Frozen, Plan, PlanLevel, Spec
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Label = Literal["behaviour", "value", "preference", "belief", "tone"]
 _ALL = 10_000
+_ELSEWHERE = 60  # titles of ideas for other types that a prompt shows
 
 
 class PlanConfig(Frozen):
@@ -35,6 +39,9 @@ class PlanConfig(Frozen):
         description="ideas in one reply; each round shows the ideas of the rounds before",
     )
     max_tokens: int = Field(default=8192, ge=1, description="limit of one planning reply")
+    kind: GivenKind = Field(
+        default="auto", description="prompts for a spec of values or of rules; auto: by the spec"
+    )
     seed: int = Field(default=0, ge=0, description="another seed asks for another plan")
 
 
@@ -62,11 +69,16 @@ class _Assertion(_Idea):
 class _Planner:
     """Grows the tree level by level; ``nodes`` holds what was kept."""
 
-    def __init__(self, spec: Spec, desk: Desk, config: PlanConfig, progress: Progress) -> None:
+    def __init__(
+        self, spec: Spec, desk: Desk, config: PlanConfig, progress: Progress, writer: str
+    ) -> None:
         self.spec = spec
         self.desk = desk
         self.config = config
         self.progress = progress
+        self.prompts = prompts_for(spec, writer, config.kind)
+        # The scribe has people and occasions of its own.
+        self.decks = None if writer == SCRIBE else Decks(config.seed)
         self.nodes: dict[str, Plan] = {}
         self.children: dict[str, list[Plan]] = {}
 
@@ -99,7 +111,9 @@ class _Planner:
         turn: int = 0,
     ) -> AsyncGenerator[Plan | Drop]:
         """Ask for the children of each parent."""
-        requests = [self._request(level, parent, n, turn) for parent in parents]
+        requests = [
+            self._request(level, parent, n, turn, place) for place, parent in enumerate(parents)
+        ]
         waiting = iter(parents)
         async with aclosing(lists(self.desk, requests, shape, self.progress)) as found:
             async for _, members in found:
@@ -107,20 +121,34 @@ class _Planner:
                 for node in self._children(level, parent, members, n):
                     yield node
 
-    def _request(self, level: PlanLevel, parent: Plan | None, n: int, turn: int) -> Request:
+    def _request(
+        self, level: PlanLevel, parent: Plan | None, n: int, turn: int, place: int
+    ) -> Request:
         variables = path_variables(parent, self.nodes)
         if level in ("subdomain", "type", "idea"):
             variables["n"] = str(n)
         if level == "idea" and parent:
             earlier = (f"- {titled(idea)}" for idea in self.children.get(parent.id, ()))
             variables["earlier"] = "\n".join(earlier)
+            if self.decks:
+                first = place * self.config.n_ideas + turn * self.config.ideas_per_request
+                variables["angles"] = _angles(self.decks.angles(first, n))
+                variables["elsewhere"] = self._elsewhere(parent)
         return Request(
-            prompt=f"corpus/{level}s",
+            prompt=self.prompts[level],
             spec=self.spec,
             variables=variables,
             seed=1000 * self.config.seed + turn,
             max_tokens=self.config.max_tokens,
         )
+
+    def _elsewhere(self, kind: Plan) -> str:
+        """Titles of the latest ideas for other types of the same subdomain."""
+        siblings = (
+            one for one in self.children[kind.parent] if one.level == "type" and one is not kind
+        )
+        titles = [idea.title for one in siblings for idea in self.children.get(one.id, ())]
+        return "\n".join(f"- {title}" for title in titles[-_ELSEWHERE:])
 
     def _children(
         self, level: PlanLevel, parent: Plan | None, members: Sequence[_Title] | Unusable, n: int
@@ -183,25 +211,15 @@ class _Planner:
                     yield Drop(record=node.id, reason="short", evidence=f"{have} of {n} {level}s")
 
 
+def _angles(dealt: Sequence[tuple[str, str]]) -> str:
+    """Dealt settings and stances as a numbered list."""
+    lines = (f"{setting}; {stance}" for setting, stance in dealt)
+    return "\n".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
+
+
 def _name(node: Plan) -> str:
     """What makes siblings equal: a type's title; title and text of the others."""
     return " ".join(f"{node.title} {node.text}".casefold().split())
-
-
-def titled(node: Plan) -> str:
-    """Title and text of a node, as prompts show it."""
-    return f"{node.title}: {node.text}" if node.text else node.title
-
-
-def path_variables(node: Plan | None, nodes: dict[str, Plan]) -> dict[str, str]:
-    """The prompt variables that a node and those above it give (domain, subdomain, section ...)."""
-    variables: dict[str, str] = {}
-    while node is not None:
-        variables[node.level] = titled(node)
-        if node.level == "subdomain":
-            variables["section"] = node.section
-        node = nodes.get(node.parent)
-    return variables
 
 
 async def make_plan(
@@ -221,15 +239,10 @@ async def make_plan(
     ``duplicate``, ``surplus``). Raises WriterError if the writer failed for good.
     """
     async with Desk(writer, journal, concurrency=concurrency) as desk:
-        planner = _Planner(spec, desk, config, progress)
+        planner = _Planner(spec, desk, config, progress, writer.name)
         for level in planner.levels():
             async with aclosing(level) as nodes:
                 async for node in nodes:
                     if isinstance(node, Plan):
                         planner.keep(node)
                     yield node
-
-
-def by_id(plans: Iterable[Plan]) -> dict[str, Plan]:
-    """Plans by their id, in their order."""
-    return {plan.id: plan for plan in plans}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 from rapidfuzz import fuzz
 
@@ -11,6 +12,7 @@ from midspec.records import Spec
 
 # Below it, a quotation is a paraphrase (rapidfuzz partial ratio, 0 to 100).
 _NEARLY_VERBATIM = 85.0
+_WORD = re.compile(r"\w+")
 
 
 def verbatim(quotation: str, text: str) -> str | None:
@@ -44,13 +46,41 @@ def claim_finder(spec: Spec) -> Callable[[str], tuple[str, ...]]:
     A claim stands in a text by its words, a preference by its item (as whole words, a plural
     allowed); case and white space do not matter. Ids come in the order of the spec.
     """
-    needles = [(claim.id, _pattern(claim.text, "")) for claim in spec.claims]
-    needles += [(one.id, _pattern(one.item, "(?:s|es)?")) for one in spec.preferences]
+    phrases = [(claim.id, claim.text, "") for claim in spec.claims]
+    phrases += [(one.id, one.item, "(?:s|es)?") for one in spec.preferences]
+    needles = [
+        (id, " ".join(text.lower().split()), _pattern(text, ending)) for id, text, ending in phrases
+    ]
+    by_word, always = _anchored(phrases)
 
     def find(text: str) -> tuple[str, ...]:
-        return tuple(id for id, needle in needles if needle.search(text))
+        # A rare word, then a plain search, rule out nearly all before the pattern decides.
+        plain = " ".join(text.lower().split())
+        present = by_word.keys() & _WORD.findall(plain)
+        places = sorted([*always, *(place for word in present for place in by_word[word])])
+        likely = (needles[place] for place in places if needles[place][1] in plain)
+        return tuple(id for id, _, pattern in likely if pattern.search(text))
 
     return find
+
+
+def _anchored(phrases: Sequence[tuple[str, str, str]]) -> tuple[dict[str, list[int]], list[int]]:
+    """Places of the phrases by the rarest of their words; those without a sure word apart."""
+    words = [_WORD.findall(text.lower()) for _, text, _ in phrases]
+    # With an ending the last word may be longer in a text.
+    sure = [
+        those[:-1] if ending else those
+        for those, (_, _, ending) in zip(words, phrases, strict=True)
+    ]
+    counts = Counter(word for those in words for word in set(those))
+    by_word: dict[str, list[int]] = {}
+    always: list[int] = []
+    for place, those in enumerate(sure):
+        if those:
+            by_word.setdefault(min(those, key=counts.__getitem__), []).append(place)
+        else:
+            always.append(place)
+    return by_word, always
 
 
 def _pattern(phrase: str, ending: str) -> re.Pattern[str]:

@@ -1,0 +1,123 @@
+"""A corpus as a folder: records as they come, what was left out and why, and a sum that adds up.
+
+spec.json        the spec, with its id
+plans.jsonl      the document tree          plan-replies.jsonl, plan-drops.jsonl
+written/         all that was written and, in its drops.jsonl, what could not be
+documents.jsonl  what curation kept         replies.jsonl, judge-replies.jsonl
+drops.jsonl      what it did not, and why   curation.json
+manifest.json    configuration and figures; ``done`` when nothing is left to ask for
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from pydantic import Field
+
+from midspec.errors import StoreError
+from midspec.records import Document, Drop, Frozen, Plan, Spec
+from midspec.store import Journal, write_atomic
+
+DOCUMENTS, DROPS, PLANS, WRITTEN = "documents.jsonl", "drops.jsonl", "plans.jsonl", "written"
+SPEC, REPLIES, PLAN_REPLIES = "spec.json", "replies.jsonl", "plan-replies.jsonl"
+PLAN_DROPS, JUDGE_REPLIES = "plan-drops.jsonl", "judge-replies.jsonl"
+AGAIN = "error"  # the reason of what is asked for again on the next run
+FAILED = (AGAIN, "unparsable", "unparsed")  # nothing is known of a text: no usable answer came
+
+
+class Tally(Frozen):
+    """What became of the documents asked for: kept + dropped + failed == requested."""
+
+    requested: int
+    kept: int
+    dropped: int
+    failed: int = Field(description="no usable answer came")
+    reasons: dict[str, int] = Field(default={}, description="all that is not kept, by reason")
+
+    @property
+    def asked_again(self) -> int:
+        """How many got no reply at all: the next run asks for them again."""
+        return self.reasons.get(AGAIN, 0)
+
+    def check(self) -> None:
+        """Raise StoreError if the sum does not add up."""
+        if self.kept + self.dropped + self.failed != self.requested:
+            raise StoreError(
+                f"{self.requested} documents were requested, but {self.kept} kept + {self.dropped} "
+                f"dropped + {self.failed} failed are {self.kept + self.dropped + self.failed}; "
+                "run the same command again, and report it if it stays so"
+            )
+
+
+def tally(requested: int, kept: int, reasons: Counter[str]) -> Tally:
+    """The sum of a run; checked.
+
+    Example:
+        >>> tally(3, 1, Counter(refusal=1, error=1)).failed
+        1
+    """
+    failed = sum(reasons[reason] for reason in FAILED)
+    found = Tally(
+        requested=requested,
+        kept=kept,
+        dropped=reasons.total() - failed,
+        failed=failed,
+        reasons=dict(reasons.most_common()),
+    )
+    found.check()
+    return found
+
+
+async def save_documents(
+    made: AsyncIterator[Document | Drop], folder: Path, requested: int
+) -> Tally:
+    """Write documents and drops into a folder one at a time, replacing earlier ones.
+
+    Raises StoreError if what came is not what was requested.
+    """
+    for name in (DOCUMENTS, DROPS):
+        (folder / name).unlink(missing_ok=True)
+    kept, reasons = 0, Counter[str]()
+    with Journal(folder / DOCUMENTS) as documents, Journal(folder / DROPS) as drops:
+        async for record in made:
+            if isinstance(record, Document):
+                documents.append(record)
+                kept += 1
+            else:
+                drops.append(record)
+                reasons[record.reason] += 1
+    return tally(requested, kept, reasons)
+
+
+async def save_plan(made: AsyncIterator[Plan | Drop], folder: Path) -> tuple[int, Counter[str]]:
+    """Write a plan into a folder; the number of nodes by level, and of drops by reason."""
+    for name in (PLANS, PLAN_DROPS):
+        (folder / name).unlink(missing_ok=True)
+    nodes, reasons = 0, Counter[str]()
+    with Journal(folder / PLANS) as plans, Journal(folder / PLAN_DROPS) as drops:
+        async for record in made:
+            if isinstance(record, Plan):
+                plans.append(record)
+                nodes += 1
+            else:
+                drops.append(record)
+                reasons[record.reason] += 1
+    return nodes, reasons
+
+
+def save_spec(spec: Spec, folder: Path) -> None:
+    """Write the spec beside its documents, for audit and export."""
+    write_atomic(folder / SPEC, spec.model_dump_json(indent=1))
+
+
+def read_saved_spec(folder: Path) -> Spec:
+    """The spec of a folder; raises StoreError if there is none."""
+    path = folder / SPEC
+    if not path.exists():
+        raise StoreError(f"{folder} has no {SPEC}; give the folder that `corpus write` made")
+    try:
+        return Spec.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StoreError(f"{path} is not a spec; run `corpus write` again to replace it") from error
