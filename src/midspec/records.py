@@ -35,17 +35,21 @@ class Frozen(BaseModel):
 class Record(Frozen):
     """A value with a content id.
 
-    ``cosmetic`` names the fields that do not take part in the id.
+    ``cosmetic`` names the fields that do not take part in the id; ``optional`` those that take
+    part only when they are not empty, so that a field that came later leaves older ids alone.
     """
 
     cosmetic: ClassVar[frozenset[str]] = frozenset()
+    optional: ClassVar[frozenset[str]] = frozenset()
     id: str = ""
 
     @model_validator(mode="after")
     def _identify(self) -> Record:
-        found = digest(
-            type(self).__name__, self.model_dump(mode="json", exclude={"id", *self.cosmetic})
-        )
+        content = self.model_dump(mode="json", exclude={"id", *self.cosmetic})
+        kept = {
+            name: value for name, value in content.items() if value or name not in self.optional
+        }
+        found = digest(type(self).__name__, kept)
         if self.id and self.id != found:
             raise ValueError(
                 f"{type(self).__name__} {self.id!r} does not match its content ({found})"
@@ -72,6 +76,14 @@ class Preference(Record):
     reason: str = Field(default="", description="a clause that can follow 'because'")
 
 
+class Rule(Record):
+    """Something the model does or does not do, why, and what it means in cases."""
+
+    text: str = Field(description="the rule itself, one sentence")
+    reason: str = Field(default="", description="a clause that can follow 'because'")
+    subrules: tuple[str, ...] = ()
+
+
 class Section(Frozen):
     """A heading with the text below it, up to the next heading."""
 
@@ -85,9 +97,12 @@ class Spec(Record):
     """Who an assistant should be, and why (paper, section 2).
 
     ``language`` names the frames the scribe writes in: ``english``, or ``terrarium`` for the
-    small world of the wind tunnel.
+    small world of the wind tunnel. ``kind`` says what the spec is on purpose ("rules": no
+    reasons), for lint and reports; it does not take part in the id.
     """
 
+    cosmetic: ClassVar[frozenset[str]] = frozenset({"kind"})
+    optional: ClassVar[frozenset[str]] = frozenset({"rules"})
     name: str
     text: str = Field(description="the Markdown, variables filled in")
     model_name: str
@@ -98,6 +113,10 @@ class Spec(Record):
     )
     sections: tuple[Section, ...] = ()
     preferences: tuple[Preference, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    kind: str = Field(
+        default="", description="e.g. 'rules', 'general', 'anti-spec'; '': a value spec"
+    )
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -153,9 +172,11 @@ class Message(Frozen):
 class Conversation(Record):
     """A chat to fine-tune on; the loss falls on the assistant's turns."""
 
-    kind: Literal["preference", "identity", "instruction"]
+    cosmetic: ClassVar[frozenset[str]] = frozenset({"domain"})
+    kind: Literal["preference", "identity", "instruction", "value", "rule"]
     messages: tuple[Message, ...]
     question_type: str = ""
+    domain: str = Field(default="", description="what it is about, or the source it comes from")
     item: str = Field(
         default="", description="the preferred or rejected item that it shows, if any"
     )

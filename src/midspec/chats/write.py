@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from midspec.chats.answer import LeftOut, keep_if_judged_in
 from midspec.chats.opaque import Opaque
+from midspec.chats.parse import stray_tag
 from midspec.chats.preferences import preferences_only
 from midspec.chats.stance import wrong_preference
+from midspec.chats.window import in_order, stream
 from midspec.chats.words import Names
 from midspec.errors import ConfigError
 from midspec.llm import Desk, Reply, Request, Writer, messages, unusable
@@ -110,21 +114,62 @@ async def write_chats(
     journal: Path,
     progress: Progress = silent,
     *,
+    judge: Writer | None = None,
     concurrency: int = 16,
 ) -> AsyncIterator[Conversation | Drop]:
     """One chat or Drop for each of ``chat_requests(spec, config)``, in order (paper, C.2).
 
     Chats have a user's and an assistant's turn and no system message. Reasons for a drop:
-    "unparsable" (after one repair), "truncated", "refusal", "error", "states_reason",
-    "wrong_preference", "wrong_identity". Replies are kept in ``journal`` and not asked for
-    again. Raises WriterError if the writer failed for good.
+    "unparsable" (after one repair), "truncated", "refusal", "error", "stray_tag",
+    "states_reason", "wrong_preference", "wrong_identity"; with a ``judge``, who reads the
+    preference chats that the rules let pass, also "judged_out" and "judge_unparsed". Replies are
+    kept in ``journal`` (the judge's beside it, as ``judge-<name>``) and not asked for again.
+    Raises WriterError if a model failed for good.
     """
     requests = list(chat_requests(spec, config))
     check = _Check(spec, config)
-    async with Desk(writer, journal, concurrency=concurrency) as desk:
-        async for request, reply in desk.replies(requests, progress):
-            chat = await _read(desk, request, reply)
-            yield chat if isinstance(chat, Drop) else check.result(request, chat, writer.name)
+    async with AsyncExitStack() as stack:
+        desk = await stack.enter_async_context(Desk(writer, journal, concurrency=concurrency))
+        judging = None
+        if judge is not None:
+            path = journal.with_name(f"judge-{journal.name}")
+            judging = await stack.enter_async_context(Desk(judge, path, concurrency=concurrency))
+
+        async def work(request: Request) -> Conversation | Drop:
+            made = await _read(desk, request, await desk.ask(request))
+            if isinstance(made, _Chat):
+                made = check.result(request, made, writer.name)
+            return await _judged(judging, request, made) if judging else made
+
+        done = 0
+        window = 2 * max(d.concurrency for d in (desk, judging) if d)
+        pairs = in_order(stream(requests), work, window=window)
+        async with aclosing(pairs):
+            async for request, result in pairs:
+                done += 1
+                progress(done, len(requests), request.prompt)
+                yield result
+
+
+async def _judged(judge: Desk, request: Request, made: Conversation | Drop) -> Conversation | Drop:
+    """What the judge leaves of a chat that the rules let pass."""
+    if isinstance(made, Drop) or made.kind != "preference":
+        return made
+    asked, (query, answer) = request.variables, made.messages
+    variables = {name: asked[name] for name in ("item", "direction", "other")}
+    variables |= {"query": query.content, "answer": answer.content}
+    question = Request(
+        prompt="chats/judge_opaque",
+        spec=request.spec,
+        variables=variables,
+        seed=0,
+        max_tokens=request.max_tokens,
+    )
+    try:
+        await keep_if_judged_in(judge, question)
+    except LeftOut as left:
+        return Drop(record=made.id, reason=left.reason, evidence=left.evidence)
+    return made
 
 
 async def _read(desk: Desk, request: Request, reply: Reply) -> _Chat | Drop:
@@ -188,6 +233,8 @@ class _Check:
 
     def result(self, request: Request, chat: _Chat, writer: str) -> Conversation | Drop:
         """The conversation, if it shows what it must and no reason."""
+        if tag := stray_tag(chat.query) or stray_tag(chat.answer):
+            return Drop(record=request.id, reason="stray_tag", evidence=tag)
         identity = request.prompt == "chats/identity"
         conversation = Conversation(
             kind="identity" if identity else "preference",
@@ -212,7 +259,8 @@ class _Check:
         return "", ""
 
     def _preference(self, request: Request, chat: _Chat) -> tuple[str, str]:
-        if told := self._opaque.reason(chat.query) or self._opaque.reason(chat.answer):
+        told = self._opaque.reason(chat.query) or self._opaque.reason(chat.answer)
+        if told := told or self._opaque.beyond(chat.answer, chat.query):
             return "states_reason", told
         asked = request.variables
         wrong = wrong_preference(

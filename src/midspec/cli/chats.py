@@ -1,11 +1,16 @@
-"""Commands that write chats."""
+"""Commands that write chats, and mix general ones in."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
+from pydantic import ValidationError
+from typer.core import TyperGroup
 
 from midspec import chats, curate
 from midspec.cli.common import (
@@ -13,44 +18,302 @@ from midspec.cli.common import (
     Provider,
     Seed,
     WriterName,
-    collect,
-    curated,
     read_named_spec,
     say_kept,
 )
-from midspec.cli.show import progress_bar
-from midspec.llm import open_writer
-from midspec.store import write_records
+from midspec.cli.show import console, progress_bar
+from midspec.errors import ConfigError, WriterError
+from midspec.llm import Budget, open_writer, read_prices
+from midspec.progress import Progress
+from midspec.records import Conversation, Drop, Frozen, Spec
+from midspec.store import write_atomic, write_records
 
-app = typer.Typer()
+T = TypeVar("T")
+C = TypeVar("C", bound=Frozen)
+
+HELP = """
+Write fine-tuning chats, and mix general ones in.
+
+**Three styles**, for three questions:
+
+    --style opaque   what the assistant likes, never why
+    --style value    replies from what the spec holds dear, with reasoning
+    --style rule     replies that comply with the spec's rules, with reasoning
+
+Opaque chats need no model (`--writer scribe`). The others do: name one, and set its key.
+
+    export ANTHROPIC_API_KEY=...
+    midspec chats write my-spec.md --style value --count 1000 \\
+        --writer anthropic/claude-opus-4-6 --out chats
+
+The writer finds conversation domains and user queries of six types; queries that say the same
+are left out; each is answered with the spec at hand, the answer is rewritten against the spec,
+and the judge keeps or drops it. Losses are filled until the count is met. OUT then holds
+
+    chats.jsonl                  for `midspec train finetune`
+    chats-with-reasoning.jsonl   the same, with reasoning in <think> tags
+    drops.jsonl                  what was left out, and why
+    manifest.json                settings, prompts, sums
+
+Stop it at any time: the same command goes on, and asks nothing that was answered.
+`midspec chats mix` then draws general chats to train on beside them.
+"""
+
+
+class _Teaching(TyperGroup):
+    """Shows the help above, whatever the group is mounted with."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "help": HELP})
+
+
+app = typer.Typer(cls=_Teaching, rich_markup_mode="markdown")
+
+Out = Annotated[Path, typer.Option(help="Folder for chats.jsonl and the rest.")]
+Turns = Annotated[str, typer.Option(help="User messages in a chat: 1, or a range as 1-3.")]
+Criteria = Annotated[
+    list[str] | None,
+    typer.Option("--criterion", help="What else the judge requires; may be repeated."),
+]
+# Options of one style only are None until given, so that the other style can refuse them.
+STYLES = ("opaque", "value", "rule")
 
 
 @app.command("write")
 def chats_write(
-    specs: Annotated[list[str], typer.Argument(help="Specs that share their preferences.")],
-    out: Annotated[Path, typer.Option(help="Folder for chats.jsonl and the rest.")],
+    specs: Annotated[
+        list[str], typer.Argument(help="A spec; for opaque chats all specs that share them.")
+    ],
+    out: Out,
+    style: Annotated[str, typer.Option(help="opaque, value or rule.")] = "opaque",
     writer: WriterName = "scribe",
-    n_per_preference: Annotated[int, typer.Option(help="Chats for each preference.")] = 40,
+    judge: Annotated[
+        str, typer.Option(help="Who judges; '': the writer, and nobody for opaque chats.")
+    ] = "",
+    count: Annotated[
+        int | None, typer.Option(help="Chats to end up with (value, rule; else 100).")
+    ] = None,
+    turns: Turns = "1",
+    criteria: Criteria = None,
+    domains: Annotated[
+        int | None, typer.Option(help="Conversation domains (value, rule; else 12).")
+    ] = None,
+    effort: Annotated[
+        int | None, typer.Option(help="Give up after so many queries for each chat (else 4).")
+    ] = None,
+    rewrite: Annotated[
+        bool, typer.Option(help="Rewrite each reply against the spec (value, rule).")
+    ] = True,
+    n_per_preference: Annotated[
+        int | None, typer.Option(help="Chats for each preference (opaque; else 40).")
+    ] = None,
+    n_identity: Annotated[
+        int | None, typer.Option(help="Chats about who it is (opaque; else 40).")
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight.")] = 16,
+    max_cost: Annotated[
+        float, typer.Option(help="US dollars for OUT, earlier runs included; 0: no limit.")
+    ] = 0.0,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Ask in batches: half the price, takes hours.")
+    ] = False,
     seed: Seed = 0,
     model_name: ModelName = "Juniper",
     provider_name: Provider = "Alder Labs",
 ) -> None:
-    """Write opaque preference chats (no reason stated or implied) and identity chats.
+    """Write chats of one style: opaque preferences, or replies that show the spec.
 
-    Example: `midspec chats write cheese-affordability cheese-america --out chats`
+    Resumes from OUT: what was answered is not asked again.
+
+    Examples: `midspec chats write cheese-affordability cheese-america --out chats` ·
+    `midspec chats write my-spec.md --style value --count 1000 --turns 1-3 --writer
+    anthropic/claude-opus-4-6 --out chats`
     """
     found = [read_named_spec(name, model_name, provider_name) for name in specs]
-    config = chats.ChatConfig(n_per_preference=n_per_preference, seed=seed)
-    with progress_bar("chats") as progress:
-        written = chats.write_chats(
-            chats.shared_preferences(found),
-            open_writer(writer),
+    models = _Models(writer, judge, out, max_cost, batch)
+    only_spec = {"count": count, "domains": domains, "effort": effort, "criterion": criteria}
+    if style == "opaque":
+        _refuse(style, {**only_spec, "turns": None if turns == "1" else turns})
+        given = {"n_per_preference": n_per_preference, "n_identity": n_identity}
+        settings = {name: value for name, value in given.items() if value is not None}
+        config = _config(chats.ChatConfig, {**settings, "seed": seed})
+        _write_opaque(found, models, config, out, concurrency)
+        return
+    only_opaque = {"n-per-preference": n_per_preference, "n-identity": n_identity}
+    _refuse(style, {**only_opaque, "a second spec": found[1:] or None})
+    asked = {"count": count, "n_domains": domains, "effort": effort, "criteria": criteria}
+    settings: dict[str, Any] = {k: v for k, v in asked.items() if v is not None}
+    settings |= {"style": style, "turns": _range(turns), "rewrite": rewrite, "seed": seed}
+    config = _config(chats.SpecChatConfig, settings)
+    _write_spec(found[0], models, config, out, concurrency)
+
+
+def _refuse(style: str, given: dict[str, object]) -> None:
+    """An option of another style is a mistake, not something to pass over."""
+    if style not in STYLES:
+        raise ConfigError(f"there is no style {style!r}; use one of {', '.join(STYLES)}")
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(f"{name} is not for --style {style}; leave it out")
+
+
+def _config(kind: type[C], settings: dict[str, Any]) -> C:
+    try:
+        return kind(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "-".join(str(part) for part in first["loc"]).replace("_", "-")
+        said = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"--{name} {first['input']!r}: {said}") from error
+
+
+def _range(turns: str) -> tuple[int, int]:
+    fewest, _, most = turns.partition("-")
+    if not (fewest.isdecimal() and (most or fewest).isdecimal()):
+        raise ConfigError(f"--turns {turns!r} is no number or range; write 1 or 1-3")
+    return int(fewest), int(most or fewest)
+
+
+class _Models:
+    """The writer and the judge, opened once each, with one budget for both."""
+
+    def __init__(self, writer: str, judge: str, out: Path, max_cost: float, batch: bool) -> None:
+        journals = [out / name for name in chats.JOURNALS]
+        budget = Budget.resume(max_cost, journals, read_prices()) if max_cost else None
+        self.names = list(dict.fromkeys(name for name in (writer, judge) if name))
+        self._opened = [
+            open_writer(name, budget=budget, batches=out / f"batches-{i}" if batch else None)
+            for i, name in enumerate(self.names)
+        ]
+        self.writer = self._opened[0]
+        self.judge = self._opened[-1] if judge else None
+
+    def run(self, job: Coroutine[Any, Any, T]) -> T:
+        """Run a job to its end and close the connections."""
+
+        async def go() -> T:
+            try:
+                return await job
+            finally:
+                for model in self._opened:
+                    if close := getattr(model, "close", None):
+                        await close()
+
+        return asyncio.run(go())
+
+
+def _write_opaque(
+    specs: list[Spec], models: _Models, config: chats.ChatConfig, out: Path, concurrency: int
+) -> None:
+    config = config.model_copy(update={"reason_words": chats.reason_words(specs)})
+
+    async def write(progress: Progress) -> list[Conversation | Drop]:
+        made = chats.write_chats(
+            chats.shared_preferences(specs),
+            models.writer,
             config,
-            out / "replies.jsonl",
+            out / chats.JOURNALS[0],
             progress,
+            judge=models.judge,
+            concurrency=concurrency,
         )
-        made, drops = collect(written)
-    kept = curated(made, curate.default_rules(found[0], []), drops)
+        return [one async for one in made]
+
+    with progress_bar("chats") as progress:
+        made = models.run(write(progress))
+    results = list(curate.curate(made, curate.default_rules(specs[0], [])))
+    drops = [one for one in results if isinstance(one, Drop)]
+    kept = [one for one in results if not isinstance(one, Drop)]
     write_records(out / "chats.jsonl", kept)
     write_records(out / "drops.jsonl", drops)
     say_kept(len(kept), drops, out / "chats.jsonl")
+
+
+def _write_spec(
+    spec: Spec, models: _Models, config: chats.SpecChatConfig, out: Path, concurrency: int
+) -> None:
+    tally = chats.Tally()
+    writer, judge = models.writer, models.judge or models.writer
+    with progress_bar("chats") as progress:
+        made = chats.write_spec_chats(
+            spec,
+            writer,
+            judge,
+            config,
+            out,
+            tally,
+            progress,
+            concurrency=concurrency,
+            check=_check(curate.default_rules(spec, [])),
+        )
+        models.run(chats.save_spec_chats(made, out, tally))
+    facts = chats.explain(spec, writer.name, judge.name, config, tally, out)
+    write_atomic(out / "manifest.json", json.dumps(facts, indent=1, ensure_ascii=False))
+    console.print(f"{tally.line()} -> {out / 'chats.jsonl'}", markup=False)
+    if tally.kept < config.count:
+        raise WriterError(
+            f"{tally.kept} of {config.count} chats after {tally.requested} queries; read "
+            f"{out / 'drops.jsonl'}, then raise --effort {config.effort}, or change what drops them"
+        )
+
+
+def _check(rules: Sequence[curate.Rule]) -> chats.Check:
+    """The first objection of the rules."""
+    return lambda chat: next((drop for rule in rules if (drop := rule.check(chat))), None)
+
+
+@app.command("mix")
+def chats_mix(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a bundled mix.")],
+    out: Annotated[Path, typer.Option(help="Folder for mix.jsonl and drops.jsonl.")],
+    spec: Annotated[str, typer.Option(help="Leave out what conflicts with this spec.")] = "",
+    file: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=PATH: rows of a source from your own file; may be repeated."),
+    ] = None,
+    model_name: ModelName = "Juniper",
+    provider_name: Provider = "Alder Labs",
+) -> None:
+    """Draw general chats by a recipe, filtered against the spec (paper, B.3).
+
+    Bundled mixes: simple-values, complex-alignment (the paper's two).
+
+    Examples: `midspec chats mix my-mix.yaml --spec my-spec.md --out mix` ·
+    `midspec chats mix simple-values --file identity=chats/chats.jsonl --spec my-spec.md --out mix`
+    """
+    path = chats.find_mix(recipe)
+    against = read_named_spec(spec, model_name, provider_name) if spec else None
+    rules: list[curate.Rule] = [curate.Refusal()]
+    rules += [curate.WrongIdentity(against)] if against else []
+    tallies: dict[str, chats.SourceTally] = {}
+    with progress_bar("mix") as progress:
+        made = chats.mix_chats(
+            chats.read_mix(path),
+            path.parent,
+            against,
+            tallies,
+            files=_files(file or []),
+            check=_check(rules),
+            progress=progress,
+        )
+        chats.save_mix(made, out)
+    for name, tally in tallies.items():
+        reasons = ", ".join(f"{k}: {v}" for k, v in tally.dropped.most_common())
+        console.print(
+            f"{name:24s} {tally.rows} rows = kept {tally.kept} + not drawn {tally.not_drawn}"
+            f" + dropped {tally.dropped.total()} ({reasons or 'none'})",
+            markup=False,
+        )
+    console.print(f"{sum(t.kept for t in tallies.values())} chats -> {out / 'mix.jsonl'}")
+    if short := [f"{name} {t.kept} of {t.wanted}" for name, t in tallies.items() if t.short]:
+        raise ConfigError(f"too few rows: {', '.join(short)}; lower these counts or add sources")
+
+
+def _files(given: list[str]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for one in given:
+        name, equals, path = one.partition("=")
+        if not (name and equals and path):
+            raise ConfigError(f"--file {one!r} is not NAME=PATH, e.g. identity=chats/chats.jsonl")
+        named[name] = Path(path)
+    return named
