@@ -109,9 +109,9 @@ def test_both_files_together_are_the_input(
         tally = split(records, default_rules(SPEC, ITEMS), kept, dropped)
         n_kept = kept.read_bytes().count(b"\n")
         drops = list(read_records(dropped, Drop))
-    assert tally.n == len(records) == n_kept + len(drops)
-    assert tally.n_kept == n_kept
-    assert sum(tally.reasons.values()) == len(drops)
+    assert tally.requested == len(records) == n_kept + len(drops)
+    assert tally.kept == n_kept
+    assert sum(tally.dropped.values()) + sum(tally.failed.values()) == len(drops)
 
 
 def test_curation_of_what_was_kept_drops_nothing() -> None:
@@ -273,7 +273,7 @@ def test_shingles_are_the_distinct_runs_of_words() -> None:
     words = list("abcdeabcdea")
     assert len(shingles(words)) == len({tuple(words[i : i + 5]) for i in range(7)}) == 5
     assert jaccard(shingles(list("abcde")), shingles(list("edcba"))) == 0
-    assert shingles(words).dtype == np.uint64
+    assert shingles(words).dtype == np.uint32
     assert rows_for(0.8) > rows_for(0.5) >= 1
 
 
@@ -321,12 +321,16 @@ def test_eight_words_of_a_question_or_option_are_found(seed: int, at: int, n: in
     question = " ".join(words[:18]) + " {a} or {b}"
     leaked = item(" ".join(f"x{i}" for i in range(20)), "other option", question)
     rule = EvaluationLeak([leaked])
-    for run in (words[:18], words_of(leaked.options[0])):
+    for run in (tuple(words[:18]), words_of(leaked.options[0])):
         cut = run[min(at, len(run) - n) :][:n]
         assert rule.find(f"Well: {', '.join(cut)}!")
         assert not rule.find(" ".join(cut[:7]))
         shuffled = random.Random(seed).sample(cut, len(cut))
-        assert shuffled == cut or not rule.find(" ".join(shuffled[:8])) or shuffled[:8] == cut[:8]
+        assert (
+            tuple(shuffled) == cut
+            or not rule.find(" ".join(shuffled[:8]))
+            or tuple(shuffled[:8]) == cut[:8]
+        )
 
 
 @pytest.mark.parametrize(

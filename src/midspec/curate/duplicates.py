@@ -6,9 +6,11 @@ look at one record alone: what another rule drops must not count as seen.
 
 from __future__ import annotations
 
+import hashlib
+
 from midspec.curate.minhash import MinHashIndex
 from midspec.curate.text import text_of, words_of
-from midspec.records import Conversation, Document, Drop, digest
+from midspec.records import Conversation, Document, Drop
 
 
 class ExactDuplicate:
@@ -21,19 +23,23 @@ class ExactDuplicate:
 
     def __init__(self, *, chats: bool = True) -> None:
         self.chats = chats
-        self._seen: dict[str, str] = {}
+        self._seen: dict[bytes, str] = {}
 
     def check(self, record: Document | Conversation) -> Drop | None:
         """Drop if seen before; remember it otherwise."""
         if isinstance(record, Conversation) and not self.chats:
             return None
-        text = text_of(record)
-        # a text without words (symbols only) is compared as it is
-        key = digest(words_of(text) or text.strip())
+        key = _key(text_of(record))
         if key in self._seen:
             return Drop(record=record.id, reason=self.name, of=self._seen[key])
         self._seen[key] = record.id
         return None
+
+
+def _key(text: str) -> bytes:
+    """A digest of a text's words; one without words (symbols only) is compared as it is."""
+    words = " ".join(words_of(text)) or "\n" + text.strip()
+    return hashlib.blake2b(words.encode("utf-8", "surrogatepass"), digest_size=12).digest()
 
 
 class NearDuplicate:
