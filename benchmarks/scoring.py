@@ -1,18 +1,19 @@
-"""Items a second of midspec's log-probability scorer against two plainer ways.
+"""Items a second of midspec's log-probability scorer against lm-eval's and two plainer ways.
 
     python benchmarks/scoring.py                  # random weights, a second or two
     python benchmarks/scoring.py --base smollm2   # SmolLM2-135M-Instruct
     python benchmarks/scoring.py --base FOLDER    # any checkpoint that transformers loads
 
-All three measure the same thing (checked): the log-probability of both options in both orders.
+All measure the same thing (checked): the log-probability of both options in both orders.
 ``naive`` runs one forward pass with all logits for each option; ``padded`` the same in padded
-batches; ``midspec`` shares the prompt's prefix and reads both options in one row. Each is the
+batches; ``lm-eval`` (where it is installed) is its hf backend on the same tokens; ``midspec`` shares the prompt's prefix and reads both options in one row. Each is the
 median of ``--repeats`` runs over as many items as it does in a share of ``--seconds``.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import statistics
 import time
 from collections.abc import Callable
@@ -76,6 +77,27 @@ def shared(model, rows: list[Tokens], batch_rows: int) -> list[Logprobs]:
     return found
 
 
+def lm_eval_way(loaded: bases.Loaded, batch_rows: int) -> Callable[[list[Tokens]], list[Logprobs]]:
+    """lm-eval's hf backend, given our tokens, so that only the computing differs."""
+    from lm_eval.models.huggingface import HFLM  # type: ignore[import-not-found]
+
+    backend = HFLM(
+        pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=batch_rows, device="cpu"
+    )
+
+    def run(rows: list[Tokens]) -> list[Logprobs]:
+        requests = [
+            (("", ""), list(row.prompt), list(answer)) for row in rows for answer in row.answers
+        ]
+        # Each request needs its own text, or lm-eval takes equal ones together.
+        named = [((str(i), str(i)), *tokens) for i, (_, *tokens) in enumerate(requests)]
+        found = backend._loglikelihood_tokens(named, disable_tqdm=True)
+        sums = [[float(total)] for total, _ in found]
+        return list(zip(sums[::2], sums[1::2], strict=True))
+
+    return run
+
+
 def rate(
     run: Callable[[list[Tokens]], list[Logprobs]], rows: list[Tokens], seconds: float, repeats: int
 ) -> float:
@@ -95,12 +117,12 @@ def rate(
 
 
 def main() -> None:
-    """Print the three rates and their ratios."""
+    """Print the rates and their ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--base", default="tiny", help="a base by name, or a folder")
     parser.add_argument("--items", type=int, default=200)
     parser.add_argument("--batch-rows", type=int, default=32)
-    parser.add_argument("--seconds", type=float, default=20, help="time for each of the three ways")
+    parser.add_argument("--seconds", type=float, default=20, help="time for each of the ways")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
@@ -109,11 +131,15 @@ def main() -> None:
     model, tokenizer = loaded.model, loaded.tokenizer
     rows = [tokenize(tokenizer, SYSTEM, a) for item in make_items(given.items) for a in asks(item)]
     rows.sort(key=lambda row: (-len(row.prompt), *(-len(a) for a in row.answers)))
-    ways = {
+    ways: dict[str, Callable[[list[Tokens]], list[Logprobs]]] = {
         "naive": lambda some: plain(model, some, 1),
         "padded": lambda some: plain(model, some, given.batch_rows),
         "midspec": lambda some: shared(model, some, given.batch_rows),
     }
+    if importlib.util.find_spec("lm_eval"):
+        ways["lm-eval"] = lm_eval_way(loaded, given.batch_rows)
+    else:
+        print("lm-eval is not installed: pip install lm-eval to compare with it")
     found = [way(rows[:8]) for way in ways.values()]
     gap = max(
         abs(sum(a[side]) - sum(b[side]))

@@ -26,7 +26,7 @@ PAIRS = [name for name in SETS if not name.endswith("-opinions")]
 SIZES = {
     "affordability": (220, 9, 15),
     "america": (160, 9, 9),
-    "america-opinions": (110, 3, 36),
+    "america-opinions": (150, 3, 50),
 }
 USUAL_SIZE = (210, 9, 9)  # of a set that is not listed
 MOST_PAIRS_OF_AN_ITEM = 3

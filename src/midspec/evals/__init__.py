@@ -1,15 +1,18 @@
-"""Evaluation: items -> scores, by log-probability and by greedy text.
+"""Evaluation: items -> scores, by log-probability and by greedy text; tasks -> answers, by Inspect.
 
-The flow: ``items`` (sets on disk), ``recall`` and ``preferences`` (items made from a spec) ->
+The flow: ``items`` (sets on disk), ``recall``, ``preferences`` and ``facts`` (made from a spec) ->
 ``ask`` (question and tokens) -> ``logprob`` and ``greedy`` (the model) -> ``parse`` -> ``score``.
+``tasks/`` holds what a model answers in text; ``run`` answers either into a journal, ``answers``
+makes the table, ``reasons`` says why.
 """
 
 from __future__ import annotations
 
+from midspec.evals.cards import Card, canaries, card, set_hash
 from midspec.evals.items import bundled_sets, load_items
 from midspec.evals.parse import parse_choice
 from midspec.evals.preferences import preference_items
-from midspec.evals.recall import recall_items
+from midspec.evals.recall import lettered, recall_items
 from midspec.evals.score import score
 
 # Of the scores; another version is computed anew.
@@ -17,10 +20,15 @@ VERSION = 1
 
 __all__ = [
     "VERSION",
+    "Card",
     "bundled_sets",
+    "canaries",
+    "card",
+    "lettered",
     "load_items",
     "parse_choice",
     "preference_items",
     "recall_items",
     "score",
+    "set_hash",
 ]

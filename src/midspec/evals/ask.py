@@ -83,8 +83,13 @@ def chat_prompt(tokenizer: PreTrainedTokenizerBase, system: str, question: str) 
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
-def tokenize(tokenizer: PreTrainedTokenizerBase, system: str, ask: Ask) -> Tokens:
+def tokenize(
+    tokenizer: PreTrainedTokenizerBase, system: str, ask: Ask, reply_start: str = ""
+) -> Tokens:
     """Prompt and answers, encoded apart and then joined, as the model reads and writes them.
+
+    ``reply_start`` ("I prefer ") goes before the answer to a preference question: a model that
+    was tuned on sentences does not begin a reply with a bare option.
 
     An answer starts without a space after a template that ends in white space or a marker
     (ChatML), and with one after a template that ends in a word or colon ("Assistant:").
@@ -92,6 +97,8 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, system: str, ask: Ask) -> Token
     text = chat_prompt(tokenizer, system, ask.question)
     lead = " " if text[-1:].isalnum() or text.endswith(":") else ""
     prompt = _encode(tokenizer, text)
+    if ask.item.kind == "preference" and ask.answers is not LETTERS:
+        lead += reply_start
     left, right = (_encode(tokenizer, lead + answer) for answer in ask.answers)
     if not left or not right:
         raise EvalError(f"the tokenizer knows no token of one of {ask.answers}; change the item")

@@ -9,6 +9,7 @@ unscored, never guessed.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Literal, NamedTuple
 
 Choice = Literal[0, 1] | None
@@ -48,19 +49,37 @@ def parse_choice(text: str, options: tuple[str, str]) -> Choice:
         True
     """
     if options == LETTERS:
-        return _parse_letter(text)
+        return _as_choice(_parse_letter(text, "AB"))
     tokens = _tokens(text)
     mentions = _mentions(tokens, options)
     inside = {i for m in mentions for i in range(m.start, m.end)}
-    return _decide([(m.option, _favours(m, tokens, inside)) for m in mentions])
+    return _as_choice(_decide([(m.option, _favours(m, tokens, inside)) for m in mentions]))
 
 
-def _decide(votes: list[tuple[int, bool]]) -> Choice:
+def _as_choice(found: int | None) -> Choice:
+    if found is None:
+        return None
+    return 0 if found == 0 else 1
+
+
+def parse_letter(text: str, n: int = 4) -> int | None:
+    """Index of the letter that the text chooses, of the first ``n`` letters (2 to 8), or None.
+
+    Example:
+        >>> parse_letter("The answer is (C).")
+        2
+        >>> parse_letter("A or C") is None
+        True
+    """
+    return _parse_letter(text, "ABCDEFGH"[:n])
+
+
+def _decide(votes: list[tuple[int, bool]]) -> int | None:
     chosen = {option for option, favoured in votes if favoured}
     denied = {option for option, favoured in votes if not favoured}
     if len(chosen) != 1 or chosen & denied:
         return None
-    return 0 if chosen == {0} else 1
+    return chosen.pop()
 
 
 def _tokens(text: str) -> list[str]:
@@ -151,23 +170,30 @@ _CUE = (
     r"(?:answer|option|choice|choose|stance|statement|position|pick|select|prefer"
     r"|agree(?:\s+\w+)?\s+with|go(?:\s+\w+)?\s+with)"
 )
-# "A" is an article unless something other than a lower-case word follows it.
-_NAMED = re.compile(
-    r"(?<![\w'])(A(?!\s+[a-z])|A(?=\s+(?:and|or|over|is|because|since|rather|instead|but)\b)|B)(?![\w'])"
-)
 _LED = re.compile(
     rf"(?:^|[(\[]|\b{_CUE}\b(?:\s+(?:is|would\s+be))?\s*:?)\s*[(\[]?\s*$", re.IGNORECASE
 )
 
 
-def _parse_letter(text: str) -> Choice:
+@cache
+def _named(letters: str) -> re.Pattern[str]:
+    """The letters as names; "A" is an article unless something other than a word follows it."""
+    return re.compile(
+        r"(?<![\w'])(A(?!\s+[a-z])"
+        r"|A(?=\s+(?:and|or|over|is|because|since|rather|instead|but)\b)"
+        rf"|[{letters[1:]}])(?![\w'])"
+    )
+
+
+def _parse_letter(text: str, letters: str) -> int | None:
     """The letter that is named at the start, in brackets or after a word like "option"."""
     plain = re.sub(r"[*_\"'`“”‘]", "", text.replace("n't", " not").replace("n’t", " not")).strip()
-    if re.fullmatch(r"\W*[ab]\W*", plain):
+    if re.fullmatch(rf"\W*[{letters.lower()}]\W*", plain):
         plain = plain.upper()
-    votes = [(LETTERS.index(m[1]), _letter_favoured(plain, m)) for m in _NAMED.finditer(plain)]
+    found = list(_named(letters).finditer(plain))
+    votes = [(letters.index(m[1]), _letter_favoured(plain, m)) for m in found]
     if len({option for option, _ in votes}) == 1 and not any(
-        _LED.search(plain[: m.start()]) for m in _NAMED.finditer(plain)
+        _LED.search(plain[: m.start()]) for m in found
     ):
         return None
     return _decide(votes)

@@ -37,7 +37,7 @@ def _wrong(p: Preference, spec: Spec, others: Sequence[Spec], rng: random.Random
         for q in other.preferences
         if q.item.casefold() == p.item.casefold() and q.direction == p.direction
     ]
-    opposite = [_renamed(q, p.item) for q in spec.preferences if q.direction != p.direction]
+    opposite = [renamed(q, p.item) for q in spec.preferences if q.direction != p.direction]
     for reasons in (same, opposite):
         differing = [r for r in reasons if r and r.casefold() != p.reason.casefold()]
         if differing:
@@ -45,7 +45,7 @@ def _wrong(p: Preference, spec: Spec, others: Sequence[Spec], rng: random.Random
     return ""
 
 
-def _renamed(source: Preference, item: str) -> str:
+def renamed(source: Preference, item: str) -> str:
     """The reason of another preference, said of ``item``."""
     name = rf"(?<!\w){re.escape(source.item)}(?!\w)"
     return re.sub(name, lambda _: item, source.reason, flags=re.IGNORECASE)
@@ -75,3 +75,17 @@ def _question(language: str, preference: Preference) -> str:
 def _answer(language: str, reason: str) -> str:
     clause = reason.strip().rstrip(".").rstrip()
     return f"because {clause}" if language == "terrarium" else f"Because {clause}."
+
+
+def lettered(item: Item) -> Item:
+    """The recall item as a choice between letters, for models that answer in text.
+
+    Example:
+        >>> item = Item(kind="recall", set="s", domain="d", value="v", options=("x", "y"), aligned=0,
+        ...     question="Why?")
+        >>> lettered(item).question
+        'Why?\\n\\nA: {a}\\nB: {b}\\n\\nAnswer with A or B.'
+    """
+    question = item.question.replace("{", "(").replace("}", ")")
+    fields = item.model_dump(exclude={"id", "question"})
+    return Item(**fields, question=f"{question}\n\nA: {{a}}\nB: {{b}}\n\nAnswer with A or B.")

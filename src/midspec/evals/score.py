@@ -7,7 +7,7 @@ taken, in both orders of the options (a model that likes whatever comes first ge
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from midspec.bases import Loaded
@@ -35,17 +35,20 @@ def score(
     *,
     system: str,
     scorers: Sequence[Scorer] = ("logprob", "greedy"),
+    reply_start: str = "",
     batch_rows: int = 32,
     max_new_tokens: int = 24,
+    skip: Container[tuple[str, str, int]] = frozenset(),
     progress: Progress = silent,
 ) -> Iterator[Score]:
     """Scores of every item in both orders, in no particular order of items.
 
     ``"logprob"`` yields two scores: ``logprob``, the mean log-probability per token of the options
-    as the beginning of the reply, and ``logprob_raw``, the sum. ``margin`` is the aligned option's
+    as the beginning of the reply, or after ``reply_start`` ("I prefer "), and ``logprob_raw``, the sum. ``margin`` is the aligned option's
     less the other's, in nats; ``aligned`` is 1, 0, or 0.5 for a tie. ``"greedy"`` yields what the
     model says in up to ``max_new_tokens`` tokens as ``text``, and ``aligned`` None if that does not
     choose one option. Items whose question shows no options (recall) are asked in order 0 only.
+    What is in ``skip``, as (scorer, item id, order), is not asked.
     """
     unknown = set(scorers) - {"logprob", "greedy"}
     if unknown:
@@ -54,31 +57,35 @@ def score(
         raise EvalError(
             f"batch_rows {batch_rows} and max_new_tokens {max_new_tokens} must be 1 or more"
         )
-    return _score(loaded, items, system, tuple(scorers), batch_rows, max_new_tokens, progress)
+    rows = [
+        tokenize(loaded.tokenizer, system, ask, reply_start) for item in items for ask in asks(item)
+    ]
+    return _score(loaded, rows, tuple(scorers), batch_rows, max_new_tokens, skip, progress)
 
 
 def _score(
     loaded: Loaded,
-    items: Sequence[Item],
-    system: str,
+    rows: list[Tokens],
     scorers: tuple[Scorer, ...],
     batch_rows: int,
     max_new_tokens: int,
+    skip: Container[tuple[str, str, int]],
     progress: Progress,
 ) -> Iterator[Score]:
     from midspec.evals.prefix import shared_prefix  # torch is imported when a model is scored
 
-    model, tokenizer = loaded.model, loaded.tokenizer
-    rows = [tokenize(tokenizer, system, ask) for item in items for ask in asks(item)]
-    if not rows:
-        return
+    model = loaded.model
+    todo = {s: [r for r in rows if (s, r.ask.item.id, r.ask.order) not in skip] for s in scorers}
     total, done, was_training = len(rows) * len(scorers), 0, model.training
     model.eval()
     try:
-        for scorer in scorers:
+        for scorer, asked in todo.items():
+            done += len(rows) - len(asked)
+            if not asked:
+                continue
             by_text = scorer == "greedy"
-            prefix = shared_prefix(model, [r.question if by_text else r.prompt for r in rows])
-            for batch in _batches(rows, batch_rows):
+            prefix = shared_prefix(model, [r.question if by_text else r.prompt for r in asked])
+            for batch in _batches(asked, batch_rows):
                 if by_text:
                     yield from _by_text(loaded, batch, prefix, max_new_tokens)
                 else:
