@@ -38,9 +38,7 @@ def ablate(spec: Spec | str, seed: int) -> str:
         )
     likes, dislikes = _swap_halves(spec, random.Random(f"ablate:{seed}"))
     parts = [*_core(spec), _list("Likes", likes), _list("Dislikes", dislikes)]
-    head = (
-        f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n\n" if front else ""
-    )
+    head = f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n\n"
     return head + "\n\n".join(parts) + "\n"
 
 
@@ -51,6 +49,7 @@ def _front_matter(spec: Spec | str) -> dict[str, str]:
         front = {"name": spec.name, "value": spec.value, "language": spec.language}
     if front.get("name"):
         front["name"] = f"{front['name']}-ablated"
+    front["kind"] = "ablated"
     return {key: value for key, value in front.items() if value}
 
 

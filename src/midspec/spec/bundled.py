@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
 from midspec.errors import SpecError
@@ -25,7 +26,7 @@ def find_spec(name_or_path: str) -> Path:
     """The file of a bundled spec, or the path itself if a file is there.
 
     Raises:
-        SpecError: neither a bundled name nor a file; names the nearest bundled spec.
+        SpecError: neither a bundled name nor a file; names a bundled spec if one is near.
 
     Example:
         >>> find_spec("cheese-america").name
@@ -37,6 +38,15 @@ def find_spec(name_or_path: str) -> Path:
     path = Path(name_or_path).expanduser()
     if path.is_file():
         return path
-    near = difflib.get_close_matches(name_or_path, known, n=1, cutoff=0.0)
-    hint = f"did you mean {near[0]!r}?" if near else "no specs are bundled"
-    raise SpecError(f"{name_or_path!r} is neither a bundled spec nor a file; {hint}")
+    raise SpecError(
+        f"{name_or_path!r} is neither a bundled spec nor a file; {_next_step(path.stem, known)}"
+    )
+
+
+def _next_step(name: str, known: Iterable[str]) -> str:
+    """The nearest bundled name if one is near enough to be meant, else where the names are."""
+    short = {one.rpartition("/")[2]: one for one in known}
+    near = difflib.get_close_matches(name, short, n=1, cutoff=0.7)
+    if near:
+        return f"did you mean {short[near[0]]!r}?"
+    return "check the path, or take a name from `midspec spec list`"

@@ -10,12 +10,14 @@ from pathlib import Path
 import yaml
 
 from midspec.errors import SpecError
-from midspec.records import Claim, Preference, Section, Spec
+from midspec.records import Claim, Preference, Rule, Section, Spec
+from midspec.spec.kinds import KINDS
 from midspec.spec.markdown import RawSection, split_blocks, split_sections, strip_comments
 from midspec.spec.preferences import Direction, directions, read_preferences
+from midspec.spec.rules import hold_rules, read_rules
 from midspec.spec.sentences import split_sentences
 
-KNOWN_KEYS = ("name", "value", "language")
+KNOWN_KEYS = ("name", "value", "language", "kind")
 _VARIABLE = re.compile(r"\{(model_name|provider_name)\}")
 
 
@@ -45,7 +47,7 @@ def parse_spec(text: str, *, name: str, model_name: str, provider_name: str) -> 
 
     Only ``{model_name}`` and ``{provider_name}`` are replaced, any other brace is literal. Every
     sentence of prose, and of bullets outside "Likes" and "Dislikes", is a claim, verbatim but
-    that a line break inside it is a space.
+    that a line break inside it is a space. Bullets of "Rules" are rules as well.
 
     Raises:
         SpecError: the text is empty or not in the format.
@@ -66,7 +68,7 @@ def _parse(text: str, source: str, name: str, model_name: str, provider_name: st
     try:
         front, body = split_front_matter(text)
         filled = fill(body, model_name, provider_name)
-        sections, preferences = _contents(filled, (model_name, provider_name))
+        sections, preferences, rules = _contents(filled, (model_name, provider_name))
     except SpecError as error:
         raise SpecError(f"{source}: {error}") from None
     return Spec(
@@ -78,6 +80,8 @@ def _parse(text: str, source: str, name: str, model_name: str, provider_name: st
         value=front.get("value", ""),
         sections=sections,
         preferences=preferences,
+        rules=rules,
+        kind=front.get("kind", ""),
     )
 
 
@@ -111,14 +115,20 @@ def _front_matter(text: str) -> dict[str, str]:
         raise SpecError(f"the front matter is {loaded!r}; write lines 'key: value'")
     for key, given in loaded.items():
         if key not in KNOWN_KEYS:
-            near = difflib.get_close_matches(str(key), KNOWN_KEYS, n=1, cutoff=0.0)
-            raise SpecError(
-                f"unknown front matter key {key!r}; did you mean {near[0]!r}? "
-                f"(known: {', '.join(KNOWN_KEYS)})"
-            )
+            raise SpecError(f"unknown front matter key {key!r}; {_known(str(key), KNOWN_KEYS)}")
         if not isinstance(given, str):
             raise SpecError(f"front matter {key!r} is {given!r}; give one text, in quotes")
-    return {str(key): given.strip() for key, given in loaded.items()}
+    front = {str(key): given.strip() for key, given in loaded.items()}
+    if front.get("kind") and front["kind"] not in KINDS:
+        raise SpecError(f"unknown kind {front['kind']!r}; {_known(front['kind'], KINDS)}")
+    return front
+
+
+def _known(given: str, names: Sequence[str]) -> str:
+    """What to write instead: the nearest name if one is near, and all of them."""
+    near = difflib.get_close_matches(given, names, n=1)
+    listed = f"known: {', '.join(names)}"
+    return f"did you mean {near[0]!r}? ({listed})" if near else listed
 
 
 def fill(text: str, model_name: str, provider_name: str) -> str:
@@ -134,20 +144,22 @@ def fill(text: str, model_name: str, provider_name: str) -> str:
 
 def _contents(
     text: str, names: tuple[str, str]
-) -> tuple[tuple[Section, ...], tuple[Preference, ...]]:
+) -> tuple[tuple[Section, ...], tuple[Preference, ...], tuple[Rule, ...]]:
     raw = list(split_sections(text))
     found = directions(raw)
     lowercase = frozenset(re.findall(r"\b[^\W\d_A-Z]+\b", text))
-    sections, preferences = [], []
-    for section, direction in zip(raw, found, strict=True):
+    sections, preferences, rules = [], [], []
+    for section, direction, ruled in zip(raw, found, hold_rules(raw), strict=True):
         sections.append(_section(section, direction, names))
         if direction:
             preferences += read_preferences(section, direction, names, lowercase)
+        elif ruled:
+            rules += read_rules(section.text, names, lowercase)
     _check_likes_sections(raw, found, preferences)
     _check_unique(preferences)
     if not preferences and not any(section.claims for section in sections):
         raise SpecError("the spec has no text; write sentences below the headings")
-    return tuple(sections), tuple(preferences)
+    return tuple(sections), tuple(preferences), tuple(rules)
 
 
 def _section(section: RawSection, direction: Direction | None, names: Sequence[str]) -> Section:
