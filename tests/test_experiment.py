@@ -14,7 +14,6 @@ import pytest
 
 from midspec.errors import ConfigError, StoreError
 from midspec.experiment import (
-    STANDARD_ARMS,
     Stage,
     build_flow,
     bundled_recipes,
@@ -74,7 +73,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_bundled_recipe_reads() -> None:
     assert {"cheese-terrarium", "cheese-smollm2"} <= set(bundled_recipes())
     for path in bundled_recipes().values():
-        assert read_recipe(path).arms == STANDARD_ARMS
+        assert read_recipe(path).arms
 
 
 @pytest.mark.parametrize(
@@ -82,7 +81,15 @@ def test_every_bundled_recipe_reads() -> None:
     [
         ({"sedes": [1]}, "did you mean 'seeds'"),
         ({"midtrain": {"learning_rat": 1}}, "did you mean 'learning_rate'"),
-        ({"specs": {"A": "x"}}, "both A and B"),
+        ({"specs": {"A": "x"}}, "evals names the spec 'B'"),
+        ({"specs": {}}, "specs"),
+        ({"specs": {"aft": "x"}, "evals": {}}, "no label for a spec"),
+        ({"evals": {"scorerz": ["logprob"]}}, "did you mean 'scorers'"),
+        ({"arms": {"x": [{"midtrain": "C"}]}}, "names the spec 'C'"),
+        ({"arms": {"x": [{"midtran": "A"}]}}, "needs one of midtrain"),
+        ({"arms": {"x": [{"finetune": "aft", "row": 3}]}}, "row"),
+        ({"comparisons": [{"name": "q", "value": "A", "arms": {"AFT": 1, "bse": -1}}]}, "'base'"),
+        ({"comparisons": [{"name": "q", "value": "A", "arms": {"AFT": 1, "base": 1}}]}, "sum to 2"),
         ({"arms": {"x": [{"midtrain": "aft"}]}}, "makes no sense"),
         ({"seeds": []}, "seeds"),
         ({"name": "../up"}, "name"),
@@ -132,8 +139,8 @@ def test_equal_stages_are_shared() -> None:
 
 def test_both_msm_arms_get_the_same_chats() -> None:
     flow = build_flow(recipe())
-    a = flow.training["MSM-A+AFT", 0, "finetune"]
-    b = flow.training["MSM-B+AFT", 0, "finetune"]
+    a = flow.training["MSM-A+AFT", 0, 1]
+    b = flow.training["MSM-B+AFT", 0, 1]
     assert a.inputs[0].key == b.inputs[0].key
     assert a.inputs[1].key != b.inputs[1].key
 
@@ -185,7 +192,7 @@ def test_the_run_leaves_a_report(finished: Path) -> None:
     assert "MSM-A+AFT" in page
     for name in ("recipe.yaml", "inputs.json", "analysis.json", "artifacts.txt"):
         assert (folder / name).exists()
-    assert list(folder.glob("*.png"))
+    assert list((folder / "figures").glob("*.png"))
     assert list(folder.glob("*.csv"))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from midspec.cli import base, chats, corpus, evaluate, spec, terrarium, train
+from midspec.cli import base, chats, corpus, curate, evaluate, experiment, spec, terrarium, train
 from midspec.cli.show import console, observing, progress_bar
 from midspec.experiment import (
     Outcome,
@@ -47,10 +47,12 @@ for name, group, text in (
     ("chats", chats, "Write fine-tuning chats."),
     ("train", train, "Midtrain on documents, fine-tune on chats."),
     ("eval", evaluate, "Score a checkpoint on evaluation sets."),
+    ("experiment", experiment, "Plan an experiment, run it, see how far it is."),
     ("base", base, "Base models: what is embedded, and where it is."),
     ("terrarium", terrarium, "The small world: build it anew, with other knobs."),
 ):
     app.add_typer(group.app, name=name, help=text, no_args_is_help=True)
+app.command("curate")(curate.curate_command)
 
 DEMO_RECIPES = ("cheese-terrarium", "cheese-smollm2")
 

@@ -1,13 +1,18 @@
 """Experiments: a recipe declares arms and seeds, the graph runs, the report says what happened."""
 
+from midspec.experiment.arms import STANDARD_ARMS, Arm, Step, standard_arms
 from midspec.experiment.flow import Flow, build_flow
 from midspec.experiment.graph import Observer, Stage, execute, in_order
+from midspec.experiment.planning import (
+    ExperimentPlan,
+    StagePlan,
+    plan_experiment,
+    progress_of,
+)
 from midspec.experiment.recipe import (
-    STANDARD_ARMS,
-    Arm,
+    Comparison,
     Evaluation,
     Recipe,
-    Step,
     bundled_recipes,
     find_recipe,
     make_recipe,
@@ -18,12 +23,15 @@ from midspec.experiment.run import Outcome, rebuild_report, run
 __all__ = [
     "STANDARD_ARMS",
     "Arm",
+    "Comparison",
     "Evaluation",
+    "ExperimentPlan",
     "Flow",
     "Observer",
     "Outcome",
     "Recipe",
     "Stage",
+    "StagePlan",
     "Step",
     "build_flow",
     "bundled_recipes",
@@ -31,7 +39,10 @@ __all__ = [
     "find_recipe",
     "in_order",
     "make_recipe",
+    "plan_experiment",
+    "progress_of",
     "read_recipe",
     "rebuild_report",
     "run",
+    "standard_arms",
 ]

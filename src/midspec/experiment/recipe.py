@@ -13,104 +13,123 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from midspec.chats import ChatConfig
-from midspec.corpus import DocumentConfig, PlanConfig
+from midspec.chats import ChatConfig, SpecChatConfig
+from midspec.corpus import DocumentConfig, PlanConfig, RestateConfig
 from midspec.errors import ConfigError
+from midspec.experiment.arms import (
+    AFT,
+    NEUTRAL,
+    RESERVED,
+    Arm,
+    read_arms,
+    standard_arms,
+    with_controls,
+)
 from midspec.records import Frozen
 from midspec.train import TrainConfig
 
-SpecLabel = Literal["A", "B"]
-
-
-class Step(Frozen):
-    """One training step of an arm: midtrain on a spec's documents, or finetune on chats."""
-
-    stage: Literal["midtrain", "finetune"]
-    data: Literal["A", "B", "aft", "instruction"]
-
-    @model_validator(mode="after")
-    def _fits(self) -> Step:
-        if (self.stage == "midtrain") != (self.data in ("A", "B")):
-            raise ValueError(
-                f"{self.stage}: {self.data} makes no sense; "
-                "write midtrain: A or B, finetune: aft or instruction"
-            )
-        return self
-
-
-class Arm(Frozen):
-    """One training history that is compared: a name and its steps, in order."""
-
-    name: str
-    steps: tuple[Step, ...] = ()
-
-    @property
-    def spec(self) -> SpecLabel | None:
-        """The spec it was midtrained on, if any."""
-        for step in self.steps:
-            if step.data in ("A", "B"):
-                return step.data
-        return None
-
-    @property
-    def aft(self) -> bool:
-        """Whether it was fine-tuned on the alignment chats."""
-        return any(step.data == "aft" for step in self.steps)
-
-
-def _arm(name: str, *steps: tuple[str, str]) -> Arm:
-    return Arm(
-        name=name, steps=tuple(Step.model_validate({"stage": s, "data": d}) for s, d in steps)
-    )
-
-
-# The paper's figure 2 with its controls: every arm with AFT sees the very same chats.
-STANDARD_ARMS: tuple[Arm, ...] = (
-    _arm("base"),
-    _arm("instruction", ("finetune", "instruction")),
-    _arm("AFT", ("finetune", "aft")),
-    _arm("MSM-A", ("midtrain", "A")),
-    _arm("MSM-B", ("midtrain", "B")),
-    _arm("MSM-A+AFT", ("midtrain", "A"), ("finetune", "aft")),
-    _arm("MSM-B+AFT", ("midtrain", "B"), ("finetune", "aft")),
-)
+SpecLabel = str
 
 
 class Evaluation(Frozen):
-    """Which evaluation sets measure which spec's value."""
+    """Which evaluation sets measure which spec's value.
 
-    A: tuple[str, ...] = Field(
-        default=(), description="sets (bundled names or JSONL files) for spec A"
-    )
-    B: tuple[str, ...] = Field(
-        default=(), description="sets (bundled names or JSONL files) for spec B"
+    ``{A: [affordability], B: [america]}`` is short for ``{sets: {A: [...], B: [...]}}``.
+    """
+
+    sets: dict[SpecLabel, tuple[str, ...]] = Field(
+        default={},
+        description="label of a spec -> sets (bundled names, 'scenarios', or JSONL files)",
     )
     recall: bool = Field(
         default=True, description="add 'why do you like X?' items made from the specs"
     )
     scorers: tuple[Literal["logprob", "greedy"], ...] = ("logprob", "greedy")
+    reply_start: str = Field(
+        default="",
+        description="what the reply to a preference question starts with, before the option "
+        "('I prefer '), for the log-probability scorer: as the chats answer",
+    )
     max_items: int = Field(default=0, ge=0, description="items of each set, evenly taken; 0: all")
     max_greedy: int = Field(
         default=0, ge=0, description="items of each set that are also asked for text; 0: all"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_short(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        short = {k: v for k, v in value.items() if k not in cls.model_fields and _names(v)}
+        rest = {k: v for k, v in value.items() if k not in short}
+        return {**rest, "sets": {**value.get("sets", {}), **short}} if short else value
 
-class Recipe(Frozen):
-    """An experiment: two specs, a base, and how to write, train and measure.
+    def of(self, label: SpecLabel) -> tuple[str, ...]:
+        """The sets of one spec; none for a spec that is not measured by any of its own."""
+        return self.sets.get(label, ())
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+
+
+class Comparison(Frozen):
+    """A contrast that a recipe asks about, as weights of arms on one spec's items.
 
     Example:
-        >>> Recipe(name="tea", specs={"A": "a.md", "B": "b.md"}, base="smollm2").seeds
-        (0,)
+        >>> Comparison(name="AFT adds", value="A", arms={"AFT": 1, "base": -1}).arms["AFT"]
+        1.0
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="folder of the report")
+    name: str = Field(min_length=1, description="what it is called in the report")
+    value: SpecLabel = Field(description="label of the spec whose evaluation sets are measured")
+    arms: dict[str, float] = Field(min_length=2, description="arm -> weight; weights sum to zero")
+
+    @model_validator(mode="after")
+    def _balanced(self) -> Comparison:
+        if abs(sum(self.arms.values())) > 1e-9:
+            raise ValueError(f"weights of {self.name!r} sum to {sum(self.arms.values())}, not 0")
+        return self
+
+
+class Restated(Frozen):
+    """Documents of a spec in other words: as norms or facts, about the model or others (H)."""
+
+    of: SpecLabel = Field(description="label of the spec whose documents are restated")
+    how: RestateConfig = RestateConfig()
+
+
+class Recipe(Frozen):
+    """An experiment: specs, data, trainings, arms, seeds, evaluations."""
+
+    name: str = Field(pattern=r"^[\w.-]+$", description="folder of the report")
+    question: str = Field(default="", description="what the experiment asks; opens the report")
     base: str = Field(description="'smollm2', 'terrarium', 'tiny', a Hugging Face id or a folder")
-    specs: dict[SpecLabel, str] = Field(description="A and B: bundled spec names or files")
+    specs: dict[SpecLabel, str] = Field(
+        min_length=1,
+        description="labels of the specs -> bundled names or files; 'ablated:NAME' is its ablation",
+    )
+    neutral: str = Field(
+        default="",
+        description="spec of the neutral documents; empty: who the assistant is, and no more",
+    )
+    corpora: dict[SpecLabel, str] = Field(
+        default={}, description="JSONL of documents to use for a spec, instead of writing them"
+    )
+    restated: dict[SpecLabel, Restated] = Field(
+        default={}, description="more labels to midtrain on: a spec's documents in other words"
+    )
+    chat_files: dict[str, str] = Field(
+        default={}, description="JSONL of chats for 'aft' or a spec, instead of writing them"
+    )
     model_name: str = Field(
         default="Juniper", description="name of the assistant in specs and chats"
     )
     provider_name: str = Field(default="Alder Labs", description="who makes the assistant")
     writer: str = Field(default="scribe", description="'scribe' or an Inspect model name")
+    judge: str = Field(
+        default="", description="Inspect model that judges chats of a spec; empty: the writer"
+    )
     concurrency: int = Field(default=16, ge=1, description="calls to the writer in flight")
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     corpus_per_seed: bool = Field(
@@ -120,36 +139,94 @@ class Recipe(Frozen):
     plan: PlanConfig = PlanConfig()
     documents: DocumentConfig = DocumentConfig()
     chats: ChatConfig = ChatConfig()
+    spec_chats: SpecChatConfig = Field(
+        default=SpecChatConfig(), description="chats of a spec that lists no preferences"
+    )
     instructions: str = Field(
         default="", description="JSONL of chats mixed into fine-tuning; empty: the bundled ones"
     )
     midtrain: TrainConfig = TrainConfig()
     finetune: TrainConfig = TrainConfig()
     evals: Evaluation = Evaluation()
-    arms: tuple[Arm, ...] = STANDARD_ARMS
+    arms: tuple[Arm, ...] = Field(
+        default=(), description="arms; empty: the paper's figure 2 for these specs"
+    )
+    controls: Literal["", "full"] = Field(
+        default="", description="'full' adds every control that the arms do not have"
+    )
+    comparisons: tuple[Comparison, ...] = Field(
+        default=(), description="contrasts that answer the question; empty: the crossing"
+    )
 
     @field_validator("arms", mode="before")
     @classmethod
     def _read_arms(cls, value: Any) -> Any:
-        """Take the short form ``{MSM-A+AFT: [midtrain: A, finetune: aft]}``."""
-        if not isinstance(value, dict):
+        return read_arms(value)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_arms(cls, value: Any) -> Any:
+        """Without arms: the standard ones of the labels; ``controls: full`` is spelled out."""
+        if not isinstance(value, dict) or not isinstance(value.get("specs"), dict):
             return value
-        return [
-            {
-                "name": name,
-                "steps": [{"stage": s, "data": d} for step in steps or () for s, d in step.items()],
-            }
-            for name, steps in value.items()
-        ]
+        labels = [str(label) for label in value["specs"]]
+        if wrong := RESERVED & set(labels):
+            raise ValueError(f"{sorted(wrong)[0]!r} is no label for a spec; choose another")
+        given = read_arms(value.get("arms")) or ()
+        arms = tuple(Arm.model_validate(arm) for arm in given) or standard_arms(labels)
+        if value.get("controls") == "full":
+            arms = with_controls(labels, arms)
+        return {**value, "arms": arms}
 
     @model_validator(mode="after")
     def _complete(self) -> Recipe:
-        if set(self.specs) != {"A", "B"}:
-            raise ValueError("specs needs both A and B (two specs that explain the same things)")
         names = [arm.name for arm in self.arms]
         if len(set(names)) != len(names):
             raise ValueError(f"two arms have one name: {sorted(names)}")
+        if wrong := set(self.restated) & set(self.specs):
+            raise ValueError(
+                f"{sorted(wrong)[0]!r} names a spec and restated documents; rename one"
+            )
+        wanted = [
+            ("evals", set(self.evals.sets), set(Evaluation.model_fields)),
+            ("corpora", set(self.corpora) - {NEUTRAL}, set()),
+            ("chat_files", set(self.chat_files) - {AFT}, set()),
+            *((f"restated {k!r}", {v.of}, set()) for k, v in self.restated.items()),
+            *((f"arm {arm.name!r}", self._needed(arm), set()) for arm in self.arms),
+            *((f"comparison {c.name!r}", {c.value}, set()) for c in self.comparisons),
+        ]
+        for where, labels, keys in wanted:
+            _known_labels(where, labels, set(self.specs), keys)
+        for comparison in self.comparisons:
+            _known_arms(comparison, names)
         return self
+
+    def _needed(self, arm: Arm) -> set[str]:
+        """Specs that an arm needs; restated documents stand for their own."""
+        midtrained = {step.label for step in arm.steps if step.stage == "midtrain"}
+        return arm.labels - (midtrained & set(self.restated))
+
+    def spec_of(self, arm: Arm) -> SpecLabel | None:
+        """The spec that an arm was midtrained on, in whatever words."""
+        found = arm.spec
+        return self.restated[found].of if found in self.restated else found
+
+
+def _known_labels(where: str, labels: set[str], specs: set[str], keys: set[str]) -> None:
+    for label in sorted(labels - specs):
+        raise ValueError(
+            f"{where} names the spec {label!r}{_nearest(label, keys | specs)}; "
+            f"specs has the labels {', '.join(sorted(specs))}"
+        )
+
+
+def _known_arms(comparison: Comparison, names: list[str]) -> None:
+    for arm in comparison.arms:
+        if arm not in names:
+            raise ValueError(
+                f"comparison {comparison.name!r} names the arm {arm!r}{_nearest(arm, names)}; "
+                f"arms: {', '.join(names)}"
+            )
 
 
 def bundled_recipes() -> dict[str, Path]:
@@ -189,13 +266,16 @@ def make_recipe(raw: dict[str, Any], where: str = "recipe") -> Recipe:
         return Recipe.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "recipe"
+        said = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:
+            raise ConfigError(f"{where}: {said}") from error
+        key = ".".join(str(part) for part in first["loc"])
         hint = ""
         if first["type"] == "extra_forbidden":
             known = _known_keys(tuple(str(part) for part in first["loc"][:-1]))
             hint = _nearest(str(first["loc"][-1]), known) or f"; known: {', '.join(known)}"
             raise ConfigError(f"{where}: unknown key {key!r}{hint}") from error
-        raise ConfigError(f"{where}: {key}: {first['msg']} (got {first['input']!r:.80})") from error
+        raise ConfigError(f"{where}: {key}: {said} (got {first['input']!r:.80})") from error
 
 
 def _known_keys(location: tuple[str, ...]) -> list[str]:
@@ -217,16 +297,16 @@ def _beside(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
             return str((folder / value).resolve())
         return value
 
-    specs = raw.get("specs")
-    if isinstance(specs, dict):
-        raw["specs"] = {label: local(name) for label, name in specs.items()}
-    if isinstance(raw.get("instructions"), str):
-        raw["instructions"] = local(raw["instructions"])
-    evals = raw.get("evals")
-    if isinstance(evals, dict):
-        for label in ("A", "B"):
-            if isinstance(evals.get(label), list):
-                evals[label] = [local(name) for name in evals[label]]
+    for key in ("specs", "corpora", "chat_files"):
+        if isinstance(raw.get(key), dict):
+            raw[key] = {label: local(name) for label, name in raw[key].items()}
+    for key in ("instructions", "neutral"):
+        raw |= {key: local(raw[key])} if key in raw else {}
+    evals: Any = raw.get("evals")
+    places: list[Any] = [evals, evals.get("sets")] if isinstance(evals, dict) else []
+    for sets in places:
+        if isinstance(sets, dict):
+            sets |= {k: [local(name) for name in v] for k, v in sets.items() if _names(v)}
     return raw
 
 

@@ -11,20 +11,26 @@ from typing import Any
 
 import midspec
 from midspec import bases, corpus
+from midspec.experiment.arms import AFT, Arm
+from midspec.experiment.doses import dose_points
 from midspec.experiment.flow import Flow
 from midspec.experiment.graph import Stage, artifact_of, in_order
-from midspec.records import Conversation, Document, Spec
+from midspec.experiment.recipe import Recipe
+from midspec.records import Conversation, Document
 from midspec.report import (
     ArmInfo,
     BaseModelInfo,
     ChatInfo,
     CorpusInfo,
     CurveInfo,
+    Question,
     ReportInput,
     Sample,
     SpecInfo,
+    TrainingInfo,
 )
-from midspec.store import Store, read_records
+from midspec.store import Artifact, Store, read_records
+from midspec.train import TrainPlan
 
 N_SAMPLES = 4  # documents and chats shown in the report, for each spec
 
@@ -32,21 +38,18 @@ N_SAMPLES = 4  # documents and chats shown in the report, for each spec
 def report_input(flow: Flow, store: Store, recipe_yaml: str) -> ReportInput:
     """Everything the page shows: specs, arms, scores, curves, corpus figures, samples."""
     recipe = flow.recipe
+    trainings = tuple(_trainings(flow, store))
     return ReportInput(
         name=recipe.name,
+        question=recipe.question,
+        questions=tuple(
+            Question(name=one.name, value=one.value, arms=one.arms) for one in recipe.comparisons
+        ),
         base=BaseModelInfo(name=recipe.base, n_parameters=bases.n_parameters(recipe.base)),
         writer=recipe.writer,
         model_name=recipe.model_name,
-        specs=tuple(_spec_info(label, flow) for label in flow.specs),
-        arms=tuple(
-            ArmInfo(
-                name=arm.name,
-                spec=arm.spec,
-                msm=arm.spec is not None,
-                aft=arm.aft,
-            )
-            for arm in recipe.arms
-        ),
+        specs=tuple(_spec_info(label, flow) for label in recipe.specs),
+        arms=tuple(_arm_info(arm, recipe) for arm in recipe.arms),
         seeds=recipe.seeds,
         items=(artifact_of(flow.items, store).path / "items.jsonl",),
         scores={
@@ -56,16 +59,10 @@ def report_input(flow: Flow, store: Store, recipe_yaml: str) -> ReportInput:
             }
             for arm in recipe.arms
         },
-        curves=tuple(
-            CurveInfo(
-                arm=arm,
-                stage=stage,  # type: ignore[arg-type]
-                seed=seed,
-                path=artifact_of(trained, store).path / "curve.jsonl",
-            )
-            for (arm, seed, stage), trained in flow.training.items()
-        ),
-        corpora=tuple(_corpus_info(label, flow, store) for label in flow.specs),
+        curves=tuple(_curves(flow, store)),
+        trainings=trainings,
+        doses=dose_points(recipe.arms, trainings),
+        corpora=tuple(_corpus_info(label, flow, store) for label in _corpora(flow)),
         corpus_per_seed=recipe.corpus_per_seed,
         chats=_chat_info(flow, store),
         recipe_yaml=recipe_yaml,
@@ -74,8 +71,20 @@ def report_input(flow: Flow, store: Store, recipe_yaml: str) -> ReportInput:
     )
 
 
-def _spec_info(label: Any, flow: Flow) -> SpecInfo:
-    spec: Spec = flow.specs[label]
+def _arm_info(arm: Arm, recipe: Recipe) -> ArmInfo:
+    return ArmInfo(
+        name=arm.name,
+        spec=recipe.spec_of(arm) or arm.prompt or None,
+        msm=arm.midtrained,
+        aft=arm.aft,
+        chats=arm.chats,
+        prompted=bool(arm.prompt),
+        dosed=any(step.options() for step in arm.steps),
+    )
+
+
+def _spec_info(label: str, flow: Flow) -> SpecInfo:
+    spec = flow.specs[label]
     return SpecInfo(
         label=label,
         name=spec.name,
@@ -85,7 +94,49 @@ def _spec_info(label: Any, flow: Flow) -> SpecInfo:
     )
 
 
-def _corpus_info(label: Any, flow: Flow, store: Store) -> CorpusInfo:
+def _curves(flow: Flow, store: Store) -> list[CurveInfo]:
+    steps = {arm.name: arm.steps for arm in flow.recipe.arms}
+    return [
+        CurveInfo(
+            arm=arm,
+            stage=steps[arm][place].stage,
+            seed=seed,
+            path=artifact_of(trained, store).path / "curve.jsonl",
+        )
+        for (arm, seed, place), trained in flow.training.items()
+    ]
+
+
+def _trainings(flow: Flow, store: Store) -> list[TrainingInfo]:
+    steps = {arm.name: arm.steps for arm in flow.recipe.arms}
+    return [
+        _training(arm, seed, steps[arm][place], artifact_of(trained, store))
+        for (arm, seed, place), trained in flow.training.items()
+    ]
+
+
+def _training(arm: str, seed: int, step: Any, artifact: Artifact) -> TrainingInfo:
+    plan = TrainPlan.model_validate_json((artifact.path / "plan.json").read_text())
+    return TrainingInfo(
+        arm=arm,
+        seed=seed,
+        stage=step.stage,
+        data=step.data,
+        dose=", ".join(f"{name} {value}" for name, value in step.options().items()),
+        steps=plan.steps,
+        records=plan.documents,
+        tokens=round(plan.tokens * plan.rows_seen / max(1, plan.rows)),
+    )
+
+
+def _corpora(flow: Flow) -> list[str]:
+    """What was midtrained on, specs in the recipe's order and neutral documents last."""
+    used = dict.fromkeys(label for label, _ in flow.corpora)
+    order = [*flow.specs, *flow.recipe.restated]
+    return sorted(used, key=order.index)
+
+
+def _corpus_info(label: str, flow: Flow, store: Store) -> CorpusInfo:
     """Figures of the first seed's corpus: kept documents, and what was dropped on the way."""
     curated = flow.corpora[label, flow.recipe.seeds[0]]
     path = artifact_of(curated, store).path / "documents.jsonl"
@@ -107,21 +158,27 @@ def _corpus_info(label: Any, flow: Flow, store: Store) -> CorpusInfo:
 
 
 def _chat_info(flow: Flow, store: Store) -> ChatInfo:
-    path = artifact_of(flow.chats, store).path / "chats.jsonl"
-    counts = Counter(c.kind for c in read_records(path, Conversation))
-    samples = islice(
-        read_records(path, Conversation), 0, None, max(1, sum(counts.values()) // (2 * N_SAMPLES))
-    )
-    return ChatInfo(
-        counts=dict(counts),
-        drops=_drops(flow.chats, store),
-        samples=tuple(
-            Sample(
-                type=chat.question_type or chat.kind,
-                text="\n".join(f"{m.role}: {m.content}" for m in chat.messages),
-            )
-            for chat in islice(samples, 2 * N_SAMPLES)
-        ),
+    """Chats of all sources; the samples say which, where there are several."""
+    counts: Counter[str] = Counter()
+    drops: Counter[str] = Counter()
+    samples: list[Sample] = []
+    for data, stage in flow.chats.items():
+        path = artifact_of(stage, store).path / "chats.jsonl"
+        found = Counter(c.kind for c in read_records(path, Conversation))
+        of = "" if data == AFT else f" ({data})"
+        counts.update({kind + of: n for kind, n in found.items()})
+        drops.update(_drops(stage, store))
+        step = max(1, sum(found.values()) * len(flow.chats) // (2 * N_SAMPLES))
+        samples += [
+            _sample(chat, of) for chat in islice(read_records(path, Conversation), 0, None, step)
+        ]
+    return ChatInfo(counts=dict(counts), drops=dict(drops), samples=tuple(samples[: 2 * N_SAMPLES]))
+
+
+def _sample(chat: Conversation, of: str) -> Sample:
+    return Sample(
+        type=(chat.question_type or chat.kind) + of,
+        text="\n".join(f"{m.role}: {m.content}" for m in chat.messages),
     )
 
 

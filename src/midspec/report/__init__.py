@@ -7,12 +7,17 @@ from midspec.report.inputs import (
     ChatInfo,
     CorpusInfo,
     CurveInfo,
+    DosePoint,
+    Question,
     ReportInput,
     Sample,
     SpecInfo,
+    TrainingInfo,
     read_inputs,
 )
+from midspec.report.matching import Mismatch, mismatches
 from midspec.report.page import write_report
+from midspec.report.power import Detectable, minimum_detectable_effect
 from midspec.report.results import Analysis
 
 __all__ = [
@@ -22,10 +27,17 @@ __all__ = [
     "ChatInfo",
     "CorpusInfo",
     "CurveInfo",
+    "Detectable",
+    "DosePoint",
+    "Mismatch",
+    "Question",
     "ReportInput",
     "Sample",
     "SpecInfo",
+    "TrainingInfo",
     "analyse",
+    "minimum_detectable_effect",
+    "mismatches",
     "read_inputs",
     "write_report",
 ]

@@ -7,12 +7,14 @@ margins (log-odds in nats) where the scorer has them.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from midspec.report.contrasts import Terms, contrast_terms, formula
-from midspec.report.inputs import ReportInput
+from midspec.report.inputs import DosePoint, ReportInput, SpecInfo
 from midspec.report.results import (
     BOTH,
     CONTRASTS,
@@ -20,13 +22,15 @@ from midspec.report.results import (
     ContrastName,
     ContrastRow,
     DomainRow,
+    DoseRow,
     Group,
     Measure,
+    QuestionRow,
     RateRow,
     ScorerRow,
 )
 from midspec.report.scores import ScoreTable, read_scores
-from midspec.report.stats import Array, estimate
+from midspec.report.stats import Array, bootstrap, estimate, holm
 from midspec.report.verdict import verdict
 
 
@@ -47,9 +51,11 @@ def analyse_table(inputs: ReportInput, table: ScoreTable) -> Analysis:
         seeds=inputs.seeds,
         groups=groups,
         rates=tuple(_rates(inputs, table, groups)),
-        contrasts=tuple(_contrasts(inputs, table)),
+        contrasts=_corrected(_contrasts(inputs, table)),
         domains=tuple(_domains(inputs, table, groups)),
         scorers=tuple(_scorers(inputs, table, groups)),
+        questions=_corrected(_questions(inputs, table)),
+        doses=tuple(_doses(inputs, table, groups)),
     )
     kind, text = verdict(inputs, found)
     return found.model_copy(update={"kind": kind, "verdict": text})
@@ -67,7 +73,8 @@ def _measures(table: ScoreTable) -> Iterator[tuple[str, Measure]]:
 def _groups(inputs: ReportInput, table: ScoreTable) -> tuple[Group, ...]:
     claimed = {name for spec in inputs.specs for name in spec.sets}
     others = dict.fromkeys(item.set for item in table.items if item.set not in claimed)
-    wanted = [(spec.label, spec.value, spec.sets, True) for spec in inputs.specs]
+    owners = {spec.sets: spec for spec in reversed(inputs.specs) if spec.sets}
+    wanted = [(s.label, s.value, s.sets, True) for s in inputs.specs if owners.get(s.sets) is s]
     wanted += [(name, name, (name,), False) for name in others]
     made = (
         Group(key=key, title=title, sets=sets, is_value=own, n_items=len(table.rows_of(sets)))
@@ -168,13 +175,92 @@ def _contrast(
             scorer=scorer,
             measure=measure,
             estimate=estimate(strata),
+            bootstrap=_resampled(strata, table, scorer, measure),
         )
 
     tables = []
-    for spec in inputs.specs:
-        terms = contrast_terms(inputs.arms, spec).get(name)
-        if terms and len(table.rows_of(spec.sets)):
+    measured = [spec for spec in inputs.specs if len(table.rows_of(spec.sets))]
+    for spec in measured:
+        terms = contrast_terms(inputs.arms, spec, rivals(inputs.specs, spec)).get(name)
+        if terms:
             tables.append(_combine(table, terms, scorer, measure, spec.sets))
             yield row(spec.label, formula(terms), tables[-1:])
-    if len(tables) > 1 and len(tables) == len(inputs.specs):
+    if len(tables) > 1 and len(tables) == len(measured):
         yield row(BOTH, "mean over the values", tables)
+
+
+def rivals(specs: Sequence[SpecInfo], spec: SpecInfo) -> list[str]:
+    """Labels of the specs whose value is measured by other sets."""
+    return [one.label for one in specs if one.sets and one.sets != spec.sets]
+
+
+def _resampled(
+    strata: list[Array], table: ScoreTable, scorer: str, measure: Measure
+) -> tuple[float, float] | None:
+    """The bootstrap beside the t interval, where a claim may rest on it."""
+    main = (scorer, measure) == (table.scorers[0], "rate")
+    return bootstrap(strata) if main else None
+
+
+Row = TypeVar("Row", ContrastRow, QuestionRow)
+
+
+def _corrected(rows: Iterator[Row]) -> tuple[Row, ...]:
+    """The rows with Holm's p-values: over the values of a contrast, or over all questions."""
+    made = list(rows)
+    families: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for at, row in enumerate(made):
+        if isinstance(row, QuestionRow):
+            families[row.scorer, row.measure].append(at)
+        else:
+            own = "mean" if row.value == BOTH else "values"
+            families[row.name, own, row.scorer, row.measure].append(at)
+    for places in families.values():
+        there = [at for at in places if made[at].estimate is not None]
+        found = [made[at].estimate for at in there]
+        adjusted = holm([one.p_value for one in found if one is not None])
+        for at, p in zip(there, adjusted, strict=True):
+            made[at] = made[at].model_copy(update={"p_holm": p})
+    return tuple(made)
+
+
+def _questions(inputs: ReportInput, table: ScoreTable) -> Iterator[QuestionRow]:
+    """The experiment's own contrasts, for every scorer and measure."""
+    for scorer, measure in _measures(table):
+        for question in inputs.questions:
+            sets = inputs.spec(question.value).sets
+            terms = tuple((weight, arm) for arm, weight in question.arms.items())
+            strata = [_combine(table, terms, scorer, measure, sets)]
+            yield QuestionRow(
+                name=question.name,
+                group=question.value,
+                formula=formula(terms),
+                scorer=scorer,
+                measure=measure,
+                estimate=estimate(strata),
+                bootstrap=_resampled(strata, table, scorer, measure),
+            )
+
+
+def _doses(inputs: ReportInput, table: ScoreTable, groups: tuple[Group, ...]) -> Iterator[DoseRow]:
+    """The slope of every dose curve: least squares over log2 of the dose, per item and seed."""
+    curves: dict[tuple[str, str], list[DosePoint]] = defaultdict(list)
+    for point in inputs.doses:
+        if point.amount > 0:
+            curves[point.axis, point.series].append(point)
+    for (axis, series), points in curves.items():
+        logs = np.log2([point.amount for point in points])
+        centred = logs - logs.mean()
+        if not centred.any():
+            continue
+        weights = centred / (centred**2).sum()
+        terms = tuple((float(w), p.arm) for w, p in zip(weights, points, strict=True))
+        for group in (group for group in groups if group.is_value):
+            cells = _combine(table, terms, table.scorers[0], "rate", group.sets)
+            yield DoseRow(
+                axis=axis,
+                series=series,
+                group=group.key,
+                n_doses=len(points),
+                estimate=estimate([cells]),
+            )

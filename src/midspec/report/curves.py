@@ -47,14 +47,19 @@ def _panels(inputs: ReportInput) -> list[tuple[str, list[Curve]]]:
     drawn: set[Path] = set()
     for stage in ("midtrain", "finetune"):
         for curve in inputs.curves:
-            points = _read(curve.path) if curve.stage == stage and curve.path not in drawn else []
+            points = (
+                points_of_curve(curve.path)
+                if curve.stage == stage and curve.path not in drawn
+                else []
+            )
             if points:
                 drawn.add(curve.path)
                 panels[stage, ", ".join(dict.fromkeys(by_path[curve.path]))].append(points)
     return [(f"{stage}: {arms}", curves) for (stage, arms), curves in panels.items()]
 
 
-def _read(path: Path) -> Curve:
+def points_of_curve(path: Path) -> Curve:
+    """(tokens, loss) of every logged step."""
     return [
         (float(row.get("tokens") or row["step"]), float(row["loss"]))
         for row in read_rows(path)

@@ -1,4 +1,4 @@
-"""The figures of the page, as matplotlib ``Figure`` objects and PNG files.
+"""The figures of the page, as matplotlib ``Figure`` objects, and as PNG and SVG files.
 
 Nothing goes through pyplot: no window, no figure registry, no settings that outlive the call.
 Colours are Okabe and Ito's, which colour-blind readers can tell apart; text says what colour says.
@@ -7,7 +7,7 @@ Colours are Okabe and Ito's, which colour-blind readers can tell apart; text say
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,12 @@ from pydantic import Field
 from midspec.records import Frozen
 from midspec.report.corpora import corpus
 from midspec.report.curves import training
+from midspec.report.doses import doses
+from midspec.report.forest import forest, questions
 from midspec.report.inputs import ReportInput
 from midspec.report.numbers import plain
-from midspec.report.results import BOTH, Analysis, ContrastName, ContrastRow, Group, Measure
+from midspec.report.paper import PAPER_LABEL, paper_rates
+from midspec.report.results import BOTH, Analysis, ContrastName, Group, Measure
 from midspec.report.style import GREY, INK, STYLE, colours, tidy
 
 CONTRAST_TITLES: dict[ContrastName, str] = {
@@ -35,45 +38,52 @@ CONTRAST_TITLES: dict[ContrastName, str] = {
     "msm_base": "own MSM − base",
     "own_aft": "own MSM+AFT − AFT",
     "other_aft": "other MSM+AFT − AFT",
+    "own_neutral": "own MSM+AFT − neutral+AFT",
+    "prompt_base": "spec in the prompt − base",
+    "own_prompt": "own MSM+AFT − spec in the prompt",
 }
+MANY_ARMS = 8  # beyond it, names are set at an angle
 MAIN: tuple[ContrastName, ...] = ("crossing", "msm_crossing", "interaction", "spec_interaction")
 
 
 class Drawn(Frozen):
     """A figure on disk and the words for those who cannot see it."""
 
-    path: Path
+    path: Path = Field(description="the PNG; an SVG of the same name lies beside it")
     alt: str
     width: int = Field(description="of the page, in CSS pixels; the PNG has 1.8 times as many")
 
 
 def draw_all(inputs: ReportInput, found: Analysis, out: Path) -> dict[str, Drawn]:
-    """Draw every figure that has data into ``out/<name>.png``; keys are the names.
+    """Draw every figure that has data into ``out/<name>.png`` and ``.svg``; keys are the names.
 
-    Names: arms, crossing, contrasts, domains, training, corpus.
+    Names: arms, crossing, contrasts, questions, doses, domains, training, corpus.
     """
     wanted: dict[str, Callable[[], tuple[Figure, str] | None]] = {
         "arms": lambda: arms(inputs, found),
         "crossing": lambda: crossing(inputs, found),
         "contrasts": lambda: contrasts(inputs, found),
+        "questions": lambda: questions(found),
+        "doses": lambda: doses(inputs, found),
         "domains": lambda: domains(inputs, found),
         "training": lambda: training(inputs),
         "corpus": lambda: corpus(inputs),
     }
     out.mkdir(parents=True, exist_ok=True)
-    drawn = {}
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         # Names of types and domains come from models and may hold any script.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        for name, draw in wanted.items():
-            made = draw()
-            if made is None:
-                continue
-            path = out / f"{name}.png"
-            # No date or version inside: equal inputs give equal files.
-            made[0].savefig(path, dpi=180, metadata={"Software": None})
-            drawn[name] = Drawn(path=path, alt=made[1], width=round(made[0].get_figwidth() * 100))
-            made[0].clear()
+        made = ((name, draw()) for name, draw in wanted.items())
+        return {name: _save(figure, out / f"{name}.png") for name, figure in made if figure}
+
+
+def _save(made: tuple[Figure, str], path: Path) -> Drawn:
+    """Write both files; no date or version inside, so that equal inputs give equal files."""
+    figure, alt = made
+    figure.savefig(path, dpi=180, metadata={"Software": None})
+    figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+    drawn = Drawn(path=path, alt=alt, width=round(figure.get_figwidth() * 100))
+    figure.clear()
     return drawn
 
 
@@ -88,22 +98,40 @@ def _values(found: Analysis) -> list[Group]:
 def arms(inputs: ReportInput, found: Analysis) -> tuple[Figure, str]:
     """Aligned rate of every arm on every value: bars, 95% intervals, one dot per seed."""
     groups, names = _values(found), [arm.name for arm in inputs.arms]
-    figure = Figure(figsize=(max(7.2, 1.15 * len(names)), 3.7), layout="constrained")
+    many = len(names) > MANY_ARMS
+    wide = max(7.2, (0.62 if many else 1.15) * len(names) + 0.12 * len(groups) * len(names))
+    figure = Figure(figsize=(min(wide, 14), 4.3 if many else 3.7), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(groups)
     paint = colours(group.key for group in groups)
     for at, group in enumerate(groups):
         offset = (at - (len(groups) - 1) / 2) * width
         _bars(axes, inputs, found, group, offset, width, paint[group.key])
+        _paper_marks(axes, inputs, group, offset)
     axes.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
-    titles = {group.key: f"\n{group.title}" for group in groups}
+    titles = {group.key: f"\n{group.title}" for group in groups if not many}
     ticks = [arm.name + titles.get(arm.spec or "", "") for arm in inputs.arms]
-    axes.set_xticks(range(len(names)), ticks)
+    look: dict[str, Any] = {"rotation": 35, "ha": "right"} if many else {}
+    axes.set_xticks(range(len(names)), ticks, **look)
     axes.set_ylabel("value-aligned choices")
     axes.set_ylim(0, _top(found))
     tidy(axes)
     figure.legend(loc="outside upper left", ncols=4, frameon=False)
     return figure, _arms_alt(found, groups, names)
+
+
+def _paper_marks(axes: Axes, inputs: ReportInput, group: Group, offset: float) -> None:
+    """The paper's own rates as hollow diamonds, where the setting is the same."""
+    rates = paper_rates(inputs, group.key)
+    places = [
+        (x + offset, rates[arm.name]) for x, arm in enumerate(inputs.arms) if arm.name in rates
+    ]
+    if places:
+        axes.scatter(
+            *zip(*places, strict=True),
+            marker="D", s=22, facecolor="none", edgecolor=INK, linewidth=0.9, zorder=6,
+            label=f"{group.title}, {PAPER_LABEL}",
+        )  # fmt: skip
 
 
 def _bars(
@@ -162,7 +190,7 @@ def crossing(inputs: ReportInput, found: Analysis) -> tuple[Figure, str] | None:
     axes = figure.subplots()
     paint = colours(group.key for group in groups)
     for at, arm in enumerate(inputs.arms):
-        if arm.role == "instruction":
+        if arm.dosed or arm.role in ("instruction", "prompt", "neutral", "neutral+AFT"):
             continue
         trained = arm.spec is not None
         look: dict[str, Any] = {
@@ -234,7 +262,7 @@ def contrasts(inputs: ReportInput, found: Analysis) -> tuple[Figure, str] | None
     titles = {spec.label: spec.value for spec in inputs.specs} | {BOTH: "mean"}
     for axes, measure in zip(panels, measures, strict=True):
         rows = [found.contrast(name, value, measure=measure) for name, value in keys]
-        _forest(axes, rows, colours(spec.label for spec in inputs.specs))
+        forest(axes, rows, colours(spec.label for spec in inputs.specs))
         axes.set_xlabel("difference in rate" if measure == "rate" else "difference in nats")
     labels = [f"{CONTRAST_TITLES[name]}: {titles.get(value, value)}" for name, value in keys]
     panels[0].set_yticks(range(len(keys)), labels)
@@ -243,29 +271,6 @@ def contrasts(inputs: ReportInput, found: Analysis) -> tuple[Figure, str] | None
         "Forest plot of contrasts with 95% intervals; filled markers are clear of zero. "
         "The numbers are in the tables below it."
     )
-
-
-def _forest(axes: Axes, rows: Sequence[ContrastRow | None], paint: dict[str, str]) -> None:
-    axes.axvline(0, color=INK, linewidth=0.9)
-    previous = None
-    for y, row in enumerate(rows):
-        if row is None or row.estimate is None:
-            continue
-        if previous not in (None, row.name):
-            axes.axhline(y - 0.5, color=GREY, linewidth=0.4)
-        previous, one = row.name, row.estimate
-        colour = paint.get(row.value, INK)
-        axes.plot([one.low, one.high], [y, y], color=colour, linewidth=2, zorder=2)
-        axes.plot(
-            one.value,
-            y,
-            marker="D" if row.value == BOTH else "o",
-            color=colour,
-            markerfacecolor=colour if one.sign else "white",
-            markersize=6.5,
-            zorder=3,
-        )
-    tidy(axes, grid="x")
 
 
 # -- domains ------------------------------------------------------------------------------

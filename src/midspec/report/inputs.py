@@ -17,7 +17,7 @@ from midspec.errors import ConfigError, StoreError
 from midspec.records import Frozen
 from midspec.store import write_atomic
 
-Role = Literal["base", "instruction", "AFT", "MSM", "MSM+AFT"]
+Role = Literal["base", "instruction", "AFT", "MSM", "MSM+AFT", "neutral", "neutral+AFT", "prompt"]
 
 
 class BaseModelInfo(Frozen):
@@ -41,13 +41,22 @@ class ArmInfo(Frozen):
     """One training history. ``base`` and ``instruction`` are known by name, the rest by flags."""
 
     name: str = Field(description="'base', 'instruction', 'AFT', 'MSM-A', 'MSM-A+AFT' ...")
-    spec: str | None = Field(default=None, description="label of the spec it was midtrained on")
-    msm: bool = False
-    aft: bool = False
+    spec: str | None = Field(
+        default=None, description="label of the spec it was midtrained on, or has in its prompt"
+    )
+    msm: bool = Field(default=False, description="midtrained on documents of any kind")
+    aft: bool = Field(default=False, description="fine-tuned on alignment chats")
+    chats: str = Field(default="", description="which alignment chats; equal: the very same")
+    prompted: bool = Field(default=False, description="the spec is in its system prompt")
+    dosed: bool = Field(default=False, description="a point of a dose curve, not the full dose")
 
     @property
     def role(self) -> Role:
         """What it stands for in the contrasts."""
+        if self.prompted:
+            return "prompt"
+        if self.msm and self.spec is None:
+            return "neutral+AFT" if self.aft else "neutral"
         if self.msm:
             return "MSM+AFT" if self.aft else "MSM"
         if self.aft:
@@ -62,6 +71,36 @@ class CurveInfo(Frozen):
     stage: Literal["midtrain", "finetune"]
     seed: int
     path: Path
+
+
+class TrainingInfo(Frozen):
+    """How much one training saw, so that compared arms can be checked to be matched."""
+
+    arm: str
+    seed: int
+    stage: Literal["midtrain", "finetune"]
+    data: str = Field(description="a spec's label, 'neutral', 'aft' or 'instruction'")
+    dose: str = Field(default="", description="rows or steps set for this arm; '' if none")
+    steps: int = Field(description="optimizer steps")
+    records: int = Field(description="documents or chats in the rows")
+    tokens: int = Field(description="tokens over all steps, without padding")
+
+
+class DosePoint(Frozen):
+    """One arm as a point of a dose-response curve."""
+
+    axis: str = Field(description="what is varied, e.g. 'AFT chats'")
+    series: str = Field(description="what is kept, e.g. 'MSM-A+AFT'")
+    amount: float = Field(ge=0, description="how much of it")
+    arm: str
+
+
+class Question(Frozen):
+    """A contrast that the experiment asks about: a linear combination of arms."""
+
+    name: str
+    value: str = Field(description="label of the spec whose value is measured")
+    arms: dict[str, float] = Field(description="arm -> weight")
 
 
 class Sample(Frozen):
@@ -95,6 +134,10 @@ class ReportInput(Frozen):
     """All that a report needs; score files are read when it is made."""
 
     name: str = Field(description="name of the experiment")
+    question: str = Field(default="", description="what it asks, as a sentence")
+    questions: tuple[Question, ...] = Field(
+        default=(), description="contrasts that answer it; none: the crossing does"
+    )
     base: BaseModelInfo
     writer: str = Field(description="who wrote the documents, e.g. 'scribe'")
     model_name: str = Field(description="the name that the specs give the assistant")
@@ -104,6 +147,8 @@ class ReportInput(Frozen):
     items: tuple[Path, ...] = Field(description="JSONL files of Item")
     scores: dict[str, dict[int, Path]] = Field(description="arm -> seed -> JSONL file of Score")
     curves: tuple[CurveInfo, ...] = ()
+    trainings: tuple[TrainingInfo, ...] = ()
+    doses: tuple[DosePoint, ...] = ()
     corpora: tuple[CorpusInfo, ...] = ()
     corpus_per_seed: bool = Field(default=False, description="each seed wrote its own documents")
     chats: ChatInfo = ChatInfo()

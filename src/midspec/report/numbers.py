@@ -60,6 +60,16 @@ def percent(x: float | None) -> str:
     return MISSING if x is None or math.isnan(x) else f"{100 * x:.1f}%"
 
 
+def p_value(x: float | None) -> str:
+    """A p-value to three decimals.
+
+    Example:
+        >>> p_value(0.0004), p_value(0.0312)
+        ('< 0.001', '0.031')
+    """
+    return "< 0.001" if x is not None and x < 0.001 else plain(x, 3)
+
+
 def count(n: int) -> str:
     """A count with thin spaces between thousands.
 

@@ -1,45 +1,61 @@
 """The page: one self-contained HTML file that a colleague can open, print or be sent.
 
-No script, no external resource; a content security policy says so to the browser. All text goes
-through autoescape: documents, answers and specs are untrusted.
+No external resource, and one script of our own (``page.js``), which a content security policy
+names by its hash: the browser runs no other. All text goes through autoescape: documents, answers
+and specs are untrusted.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-from midspec.records import Frozen, Item
+from midspec.records import Frozen
 from midspec.report import numbers
 from midspec.report.analysis import analyse_table
+from midspec.report.examples import cards
 from midspec.report.figures import CONTRAST_TITLES, Drawn, draw_all
-from midspec.report.inputs import ReportInput, write_inputs
-from midspec.report.results import BOTH, Analysis, ContrastName, ContrastRow, Group, Measure
-from midspec.report.scores import ScoreTable, read_scores, read_texts
+from midspec.report.inputs import ReportInput, TrainingInfo, write_inputs
+from midspec.report.limits import limits
+from midspec.report.matching import mismatches
+from midspec.report.results import (
+    BOTH,
+    Analysis,
+    ContrastName,
+    ContrastRow,
+    Group,
+    Measure,
+    QuestionRow,
+)
+from midspec.report.scores import ScoreTable, read_scores
 from midspec.report.stats import Estimate
-from midspec.report.tables import write_tables
+from midspec.report.tables import CSV_FILES, has_parquet, write_figure_tables, write_tables
 from midspec.store import write_atomic
 
-ANSWERS_PER_GROUP = 4
-MAX_ANSWER = 400
 CONTROLS: tuple[ContrastName, ...] = (
     "aft_base",
     "aft_instruction",
     "msm_base",
     "own_aft",
     "other_aft",
+    "own_neutral",
+    "prompt_base",
+    "own_prompt",
 )
 
 
 def write_report(inputs: ReportInput, out: Path) -> Path:
     """Analyse the scores and write the whole report; returns the path of ``index.html``.
 
-    ``out`` also gets the figures (PNG), the tables (CSV), ``analysis.json`` and ``inputs.json``,
-    from which ``read_inputs`` makes the page again.
+    ``out`` also gets ``figures/`` (PNG, SVG and CSV of each), the tables (CSV, and Parquet where
+    pyarrow is there), ``analysis.json``, and ``inputs.json``, from which ``read_inputs`` makes the
+    page again.
 
     Raises:
         EvalError: item or score files are missing, empty or do not fit each other.
@@ -47,7 +63,8 @@ def write_report(inputs: ReportInput, out: Path) -> Path:
     table = read_scores(inputs)
     found = analyse_table(inputs, table)
     out.mkdir(parents=True, exist_ok=True)
-    drawn = draw_all(inputs, found, out)
+    drawn = draw_all(inputs, found, out / "figures")
+    write_figure_tables(inputs, found, drawn, out / "figures")
     write_tables(found, table, out)
     write_inputs(inputs, out)
     write_atomic(out / "analysis.json", found.model_dump_json(indent=1))
@@ -66,9 +83,10 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("plain", "signed", "bounds", "with_interval", "percent", "count"):
+    for name in ("plain", "signed", "bounds", "with_interval", "percent", "count", "p_value"):
         environment.filters[name] = getattr(numbers, name)
     titles = {spec.label: spec.value for spec in inputs.specs} | {BOTH: "mean"}
+    script = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
     return environment.get_template("page.html.j2").render(
         inputs=inputs,
         found=found,
@@ -80,10 +98,18 @@ def render_page(
         contrast_titles=CONTRAST_TITLES,
         columns=_columns(found),
         contrast_rows=lambda *names: _contrast_rows(found, names),
+        questions=_question_rows(found),
         controls=CONTROLS,
         domains=[_domain_table(inputs, found, group) for group in found.groups],
-        cards=list(_cards(inputs, found, table)),
+        cards=list(cards(inputs, found, table)),
+        trainings=_trainings(inputs),
+        mismatches=mismatches(inputs.trainings),
+        limits=limits(inputs, found),
         manifest=list(_flat(inputs.manifest)),
+        csv_files=CSV_FILES,
+        parquet=has_parquet(),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
@@ -97,19 +123,27 @@ class Tile(Frozen):
 
     title: str
     estimate: Estimate
+    clear: bool
 
 
 def _tiles(found: Analysis, titles: dict[str, str]) -> Iterator[Tile]:
-    """The crossing of every value, then the means of crossing and interaction."""
+    """The questions; else the crossing of every value, and the means of crossing and interaction."""
+    for question in found.questions:
+        if (question.scorer, question.measure) == (found.scorer, "rate") and question.estimate:
+            yield Tile(title=question.name, estimate=question.estimate, clear=bool(question.sign))
+    if found.questions:
+        return
     for row in found.contrasts:
         wanted = row.name == "crossing" or (row.name, row.value) == ("interaction", BOTH)
         if wanted and (row.scorer, row.measure) == (found.scorer, "rate") and row.estimate:
-            yield Tile(title=f"{row.name}, {titles[row.value]}", estimate=row.estimate)
+            title = f"{row.name}, {titles[row.value]}"
+            yield Tile(title=title, estimate=row.estimate, clear=bool(row.sign))
 
 
 def _columns(found: Analysis) -> list[tuple[str, Measure]]:
     """Scorer and measure pairs, as columns of the contrast tables."""
-    return list(dict.fromkeys((row.scorer, row.measure) for row in found.contrasts))
+    rows = [*found.contrasts, *found.questions]
+    return list(dict.fromkeys((row.scorer, row.measure) for row in rows))
 
 
 def _contrast_rows(
@@ -138,65 +172,22 @@ def _domain_table(inputs: ReportInput, found: Analysis, group: Group) -> dict[st
     }
 
 
-class Answer(Frozen):
-    """How an arm answered one item: one seed, text for the stored order."""
-
-    arm: str
-    text: str
-    rate: float | None
-    margin: float | None
-
-
-class Card(Frozen):
-    """One item and the answers of all arms."""
-
-    item: Item
-    question: str
-    group: str
-    answers: tuple[Answer, ...]
-
-
-def _cards(inputs: ReportInput, found: Analysis, table: ScoreTable) -> Iterator[Card]:
-    """A few items of every value, chosen by their ids and not by how they came out."""
-    groups = [group for group in found.groups if group.is_value] or list(found.groups)
-    chosen = [
-        (group, item)
-        for group in groups
-        for item in sorted(
-            (item for item in table.items if item.set in group.sets), key=lambda item: item.id
-        )[:ANSWERS_PER_GROUP]
+def _question_rows(found: Analysis) -> list[tuple[QuestionRow, list[Estimate | None]]]:
+    """The questions by the main scorer's rate, with the estimates of every column."""
+    by_key = {(row.name, row.scorer, row.measure): row.estimate for row in found.questions}
+    return [
+        (row, [by_key.get((row.name, *column)) for column in _columns(found)])
+        for row in found.questions
+        if (row.scorer, row.measure) == (found.scorer, "rate")
     ]
-    wanted = {item.id for _, item in chosen}
-    texts = {
-        arm.name: read_texts(inputs.scores[arm.name][min(inputs.scores[arm.name])], wanted)
-        for arm in inputs.arms
-    }
-    for group, item in chosen:
-        answers = tuple(
-            _answer(inputs, found, table, arm.name, item, texts[arm.name].get(item.id, ""))
-            for arm in inputs.arms
-        )
-        yield Card(item=item, question=_question(item), group=group.title, answers=answers)
 
 
-def _answer(
-    inputs: ReportInput, found: Analysis, table: ScoreTable, arm: str, item: Item, text: str
-) -> Answer:
-    row, seed = table.items.index(item), table.seeds.index(min(inputs.scores[arm]))
-    cells = table.cells[arm, found.scorer]
-    rate, margin = float(cells.rate[row, seed]), float(cells.margin[row, seed])
-    short = text if len(text) <= MAX_ANSWER else f"{text[: MAX_ANSWER - 1]}…"
-    return Answer(
-        arm=arm,
-        text=short,
-        rate=None if rate != rate else rate,
-        margin=None if margin != margin else margin,
-    )
-
-
-def _question(item: Item) -> str:
-    """The question with its options; other braces stay as they are."""
-    return item.question.replace("{a}", item.options[0]).replace("{b}", item.options[1])
+def _trainings(inputs: ReportInput) -> list[tuple[TrainingInfo, float]]:
+    """The first seed's trainings of every arm, with the mean tokens over the seeds."""
+    found: dict[tuple[str, str, str], list[TrainingInfo]] = {}
+    for one in inputs.trainings:
+        found.setdefault((one.arm, one.stage, one.data), []).append(one)
+    return [(same[0], sum(one.tokens for one in same) / len(same)) for same in found.values()]
 
 
 def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:

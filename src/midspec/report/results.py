@@ -13,6 +13,7 @@ Measure = Literal["rate", "margin"]
 ContrastName = Literal[
     "crossing", "msm_crossing", "interaction", "spec_interaction",
     "aft_base", "aft_instruction", "msm_base", "own_aft", "other_aft",
+    "own_neutral", "prompt_base", "own_prompt",
 ]  # fmt: skip
 BOTH = "both"
 CONTRASTS: tuple[ContrastName, ...] = get_args(ContrastName)
@@ -47,6 +48,49 @@ class ContrastRow(Frozen):
     scorer: str
     measure: Measure
     estimate: Estimate | None
+    p_holm: float | None = Field(
+        default=None, description="two-sided p-value, Holm-corrected over the values"
+    )
+    bootstrap: tuple[float, float] | None = Field(
+        default=None, description="95% interval, items and seeds resampled (main scorer's rate)"
+    )
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 if it is clear of zero, after Holm's correction where values share a test."""
+        if self.estimate is None or (self.p_holm is not None and self.p_holm > 0.05):
+            return 0
+        return self.estimate.sign
+
+
+class QuestionRow(Frozen):
+    """The answer to one of the experiment's own questions, by one scorer and measure."""
+
+    name: str
+    group: str = Field(description="key of the group of items")
+    formula: str = Field(description="in names of arms")
+    scorer: str
+    measure: Measure
+    estimate: Estimate | None
+    p_holm: float | None = None
+    bootstrap: tuple[float, float] | None = None
+
+    @property
+    def sign(self) -> int:
+        """As of a contrast."""
+        if self.estimate is None or (self.p_holm is not None and self.p_holm > 0.05):
+            return 0
+        return self.estimate.sign
+
+
+class DoseRow(Frozen):
+    """What a doubling of the dose adds, over the arms of one series with a dose above zero."""
+
+    axis: str
+    series: str
+    group: str
+    n_doses: int
+    estimate: Estimate | None = Field(description="change of the rate for each doubling")
 
 
 class DomainRow(Frozen):
@@ -85,6 +129,8 @@ class Analysis(Frozen):
     contrasts: tuple[ContrastRow, ...]
     domains: tuple[DomainRow, ...]
     scorers: tuple[ScorerRow, ...]
+    questions: tuple[QuestionRow, ...] = ()
+    doses: tuple[DoseRow, ...] = ()
     kind: str = Field(default="", description="the verdict in one word, see ``verdict.Kind``")
     verdict: str = Field(default="", description="plain English; paragraphs split by empty lines")
 

@@ -24,6 +24,8 @@ from midspec.store import read_records
 # Log-probabilities come first: base and MSM-only models often write no readable answer.
 SCORERS = ("logprob", "greedy", "logprob_raw")
 
+UNTRAINED = ("base", "prompt")  # one checkpoint, the base, for all seeds
+
 
 @dataclass(frozen=True)
 class Cells:
@@ -134,7 +136,7 @@ def read_scores(inputs: ReportInput) -> ScoreTable:
         items=items,
         seeds=inputs.seeds,
         scorers=scorers,
-        untrained=frozenset(arm.name for arm in inputs.arms if arm.role == "base"),
+        untrained=frozenset(arm.name for arm in inputs.arms if arm.role in UNTRAINED),
         cells={
             (arm.name, scorer): _cells(
                 [

@@ -47,6 +47,13 @@ class Estimate(Frozen):
         """1 if the interval is above zero, -1 if it is below, else 0."""
         return int(self.low > 0) - int(self.high < 0)
 
+    @property
+    def p_value(self) -> float:
+        """Two-sided p-value of a true value of zero; 0 or 1 where nothing varies."""
+        if self.se == 0:
+            return float(self.value == 0)
+        return float(2 * scipy_stats.t.sf(abs(self.value) / self.se, self.df))
+
 
 class _Parts(Frozen):
     """One stratum: its mean and what its items and its residuals add to the variance."""
@@ -93,6 +100,50 @@ def estimate(strata: Sequence[Array], *, share: bool = False) -> Estimate | None
         n_seeds=int(seeds.sum()),
         by_seed=tuple(None if np.isnan(x) else float(x) for x in by_seed),
     )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction: adjusted p-values, in the order given.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    order = sorted(range(len(p_values)), key=lambda at: p_values[at])
+    adjusted, running = [0.0] * len(p_values), 0.0
+    for rank, at in enumerate(order):
+        running = max(running, min(1.0, (len(order) - rank) * p_values[at]))
+        adjusted[at] = running
+    return adjusted
+
+
+def bootstrap(
+    strata: Sequence[Array], *, draws: int = 1000, seed: int = 0
+) -> tuple[float, float] | None:
+    """A 95% percentile interval of the same mean, resampling items and seeds independently.
+
+    It makes no assumption of normality, but with few seeds it is too narrow where seeds differ
+    (coverage .85 with five; see the module), so it stands beside the t interval, not in its place.
+    None if there is no data.
+    """
+    kept, seeds = _with_data(strata)
+    if not seeds.any():
+        return None
+    rng, s = np.random.default_rng(seed), int(seeds.sum())
+    columns = rng.multinomial(s, np.full(s, 1 / s), draws)
+    parts = [_resampled(table[:, seeds], columns, rng) for table in kept]
+    low, high = np.quantile(np.mean(parts, axis=0), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def _resampled(table: Array, columns: npt.NDArray[np.int_], rng: np.random.Generator) -> Array:
+    """Means of one stratum under resampled items (drawn here) and seeds (``columns``)."""
+    n = len(table)
+    rows = rng.multinomial(n, np.full(n, 1 / n), len(columns))
+    there = ~np.isnan(table)
+    total = ((rows @ np.where(there, table, 0.0)) * columns).sum(axis=1)
+    weight = ((rows @ there.astype(float)) * columns).sum(axis=1)
+    return total / np.maximum(weight, 1e-12)
 
 
 def _with_data(strata: Sequence[Array]) -> tuple[list[Array], npt.NDArray[np.bool_]]:

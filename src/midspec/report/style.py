@@ -27,6 +27,9 @@ STYLE: Any = {
     "figure.facecolor": "white",
     "axes.facecolor": "white",
     "text.parse_math": False,
+    # Paths, so that an SVG looks the same everywhere; a fixed salt, so that it is the same file.
+    "svg.fonttype": "path",
+    "svg.hashsalt": "midspec",
 }
 
 

@@ -1,34 +1,118 @@
-"""The CSV files beside the page."""
+"""The tables beside the page: CSV always, the answers as Parquet too where pyarrow is there."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
-from midspec.report.results import Analysis
+from midspec.report.curves import points_of_curve
+from midspec.report.doses import points_of
+from midspec.report.inputs import ReportInput
+from midspec.report.paper import paper_rates
+from midspec.report.results import Analysis, RateRow
 from midspec.report.scores import ScoreTable
 from midspec.report.stats import Estimate
 
+Row = dict[str, object]
+CSV_FILES = ("rates", "contrasts", "questions", "domains", "slopes", "items")
+
 
 def write_tables(found: Analysis, table: ScoreTable, out: Path) -> None:
-    """Write rates.csv, contrasts.csv, domains.csv and items.csv (all that the page rests on)."""
+    """Write what the page rests on, one CSV each (``CSV_FILES``), and ``results.parquet``.
+
+    ``items`` and ``results.parquet`` hold a row for every arm, seed, item and scorer. The latter
+    needs pyarrow (``pip install midspec[parquet]``) and is left out without it.
+    """
     seeds = found.seeds
     _write(out / "rates.csv", (_flat(row, seeds) for row in found.rates))
     _write(out / "contrasts.csv", (_flat(row, seeds) for row in found.contrasts))
+    _write(out / "questions.csv", (_flat(row, seeds) for row in found.questions))
     _write(out / "domains.csv", (_flat(row, seeds) for row in found.domains))
+    _write(out / "slopes.csv", (_flat(row, seeds) for row in found.doses))
     _write(out / "items.csv", table.lines())
+    if has_parquet():
+        _write_parquet(out / "results.parquet", table.lines())
 
 
-def _flat(row: object, seeds: tuple[int, ...]) -> dict[str, object]:
+def has_parquet() -> bool:
+    """Whether Parquet files can be written here."""
+    return find_spec("pyarrow") is not None
+
+
+def write_figure_tables(
+    inputs: ReportInput, found: Analysis, names: Iterable[str], out: Path
+) -> None:
+    """Write ``out/<name>.csv`` for every figure: the very numbers that are drawn."""
+    made = {
+        "arms": _arms(inputs, found),
+        "crossing": (_flat(row, found.seeds) for row in _main_rates(found)),
+        "contrasts": (_flat(r, found.seeds) for r in found.contrasts if r.scorer == found.scorer),
+        "questions": (_flat(r, found.seeds) for r in found.questions if r.scorer == found.scorer),
+        "doses": _doses(inputs, found),
+        "domains": (_flat(row, found.seeds) for row in found.domains),
+        "training": _training(inputs),
+        "corpus": _corpus(inputs),
+    }
+    for name in names:
+        _write(out / f"{name}.csv", made[name])
+
+
+def _main_rates(found: Analysis) -> list[RateRow]:
+    keys = {group.key for group in found.groups if group.is_value}
+    rows = [r for r in found.rates if (r.scorer, r.measure) == (found.scorer, "rate")]
+    return [row for row in rows if row.group in keys or not keys]
+
+
+def _arms(inputs: ReportInput, found: Analysis) -> Iterator[Row]:
+    for row in _main_rates(found):
+        paper = paper_rates(inputs, row.group).get(row.arm)
+        yield _flat(row, found.seeds) | {"paper": _blank(paper)}
+
+
+def _doses(inputs: ReportInput, found: Analysis) -> Iterator[Row]:
+    rates = {(row.arm, row.group): row for row in _main_rates(found)}
+    for point in points_of(inputs):
+        for (arm, _), row in rates.items():
+            if arm == point.arm:
+                yield {"axis": point.axis, "series": point.series, "amount": point.amount} | _flat(
+                    row, found.seeds
+                )
+
+
+def _training(inputs: ReportInput) -> Iterator[Row]:
+    for curve in inputs.curves:
+        for tokens, loss in points_of_curve(curve.path):
+            yield {
+                "arm": curve.arm,
+                "stage": curve.stage,
+                "seed": curve.seed,
+                "tokens": tokens,
+                "loss": loss,
+            }
+
+
+def _corpus(inputs: ReportInput) -> Iterator[Row]:
+    for one in inputs.corpora:
+        for what, counts in (("type", one.types), ("left out", one.drops)):
+            for name, n in counts.items():
+                yield {"spec": one.spec, "what": what, "name": name, "n": n}
+
+
+def _flat(row: object, seeds: tuple[int, ...]) -> Row:
     fields = dict(vars(row))
     found = fields.pop("estimate")
+    if "bootstrap" in fields:
+        low, high = fields.pop("bootstrap") or (None, None)
+        fields |= {"bootstrap_low": _blank(low), "bootstrap_high": _blank(high)}
     return fields | _estimate(found, seeds)
 
 
-def _estimate(found: Estimate | None, seeds: tuple[int, ...]) -> dict[str, object]:
+def _estimate(found: Estimate | None, seeds: tuple[int, ...]) -> Row:
     names = ("value", "low", "high", "se", "df", "n_items", "n_seeds")
-    columns: dict[str, object] = {
+    columns: Row = {
         f"estimate_{name}" if name == "value" else name: ""
         if found is None
         else getattr(found, name)
@@ -43,12 +127,32 @@ def _blank(x: float | None) -> float | str:
     return "" if x is None else x
 
 
-def _write(path: Path, rows: Iterable[dict[str, object]]) -> None:
-    lines = list(rows)
-    scratch = path.with_suffix(".csv.part")
+def _write(path: Path, rows: Iterable[Row]) -> None:
+    """A CSV, row after row; no file if there is no row."""
+    path.unlink(missing_ok=True)
+    scratch, writer = path.with_suffix(".csv.part"), None
+    path.parent.mkdir(parents=True, exist_ok=True)
     with scratch.open("w", newline="", encoding="utf-8") as file:
-        if lines:
-            writer = csv.DictWriter(file, list(lines[0]))
-            writer.writeheader()
-            writer.writerows(lines)
-    scratch.replace(path)
+        for row in rows:
+            if writer is None:
+                writer = csv.DictWriter(file, list(row))
+                writer.writeheader()
+            writer.writerow(row)
+    if writer is None:
+        scratch.unlink()
+    else:
+        os.replace(scratch, path)
+
+
+def _write_parquet(path: Path, rows: Iterable[Row]) -> None:
+    """The same rows, columns typed; blanks are nulls."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    columns: dict[str, list[object]] = {}
+    for row in rows:
+        for name, value in row.items():
+            columns.setdefault(name, []).append(None if value == "" else value)
+    scratch = path.with_suffix(".part")
+    parquet.write_table(pa.table(columns), scratch)
+    os.replace(scratch, path)

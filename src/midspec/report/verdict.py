@@ -1,20 +1,26 @@
 """The verdict: what the run shows and what it does not, in plain English.
 
-A claim is made only for a contrast whose 95% interval is clear of zero; everything else is
-called open. Controls that weaken a claim are named beside it.
+A claim is made only for a contrast whose 95% interval is clear of zero (and, where several values
+are tested, still is after Holm's correction); everything else is called open. Controls that weaken
+a claim are named beside it. A recipe with questions of its own is answered by them instead of by
+the crossing (``questions.py``).
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
+from midspec.report.agreement import scorers_agree
 from midspec.report.contrasts import contrast_terms
 from midspec.report.inputs import ReportInput, SpecInfo
-from midspec.report.numbers import percent, with_interval
+from midspec.report.numbers import with_interval
+from midspec.report.questions import answer, would_have_shown
 from midspec.report.results import BOTH, Analysis, ContrastName, ContrastRow
 from midspec.report.stats import Estimate
 
-Kind = Literal["both", "one", "none", "reversed", "mixed", "few_seeds", "impossible"]
+Kind = Literal[
+    "both", "one", "none", "reversed", "mixed", "few_seeds", "impossible", "answered", "open"
+]
 
 # With two seeds the 95% intervals cover .83 to .99 in simulation; with one they lack seed noise.
 ENOUGH_SEEDS = 3
@@ -37,27 +43,37 @@ HEADLINES: dict[Kind, str] = {
 def verdict(inputs: ReportInput, found: Analysis) -> tuple[Kind, str]:
     """The verdict in one word, and as paragraphs split by empty lines; the first is the headline."""
     why = _obstacle(inputs, found)
-    if why:
-        kind: Kind = "impossible"
-        paragraphs = [HEADLINES[kind].format(why=why)]
+    if inputs.questions:
+        kind, headline = answer(found, _n_seeds(found))
+        paragraphs = [headline, "" if why else _crossing(inputs, found)]
+    elif why:
+        kind, paragraphs = "impossible", [HEADLINES["impossible"].format(why=why)]
     else:
         kind, headline = _headline(inputs, found)
         paragraphs = [headline, _crossing(inputs, found), _msm_only(found)]
     paragraphs += [
         _interaction(found),
         _controls(inputs, found),
-        _scorers(inputs, found),
+        scorers_agree(inputs, found),
         _scope(inputs, found),
     ]
     return kind, "\n\n".join(text for text in paragraphs if text)
+
+
+def _measured(inputs: ReportInput) -> list[SpecInfo]:
+    """Specs with items of their own; a variant of another spec has none."""
+    return [spec for spec in inputs.specs if spec.sets]
 
 
 def _obstacle(inputs: ReportInput, found: Analysis) -> str:
     """Why no crossing can be computed; empty if it can."""
     if len(inputs.specs) < 2:
         return "it has fewer than two specs"
-    for spec in inputs.specs:
-        if not any(group.key == spec.label for group in found.groups):
+    if len(_measured(inputs)) < 2:
+        unmeasured = next((s for s in inputs.specs if not s.sets), inputs.specs[0])
+        return f"no items measure {unmeasured.value} (spec {unmeasured.label})"
+    for spec in _measured(inputs):
+        if not any(set(group.sets) & set(spec.sets) for group in found.groups):
             return f"no items measure {spec.value} (spec {spec.label})"
         if "crossing" not in contrast_terms(inputs.arms, spec):
             return f"spec {spec.label} has no MSM+AFT arm, or nothing to compare it with"
@@ -68,7 +84,8 @@ def _obstacle(inputs: ReportInput, found: Analysis) -> str:
 
 
 def _headline(inputs: ReportInput, found: Analysis) -> tuple[Kind, str]:
-    signs = {spec.value: _sign(found.contrast("crossing", spec.label)) for spec in inputs.specs}
+    specs = _measured(inputs)
+    signs = {spec.value: _sign(found.contrast("crossing", spec.label)) for spec in specs}
     clear = _listed([value for value, sign in signs.items() if sign > 0])
     rest = _listed([value for value, sign in signs.items() if sign == 0])
     against = _listed([value for value, sign in signs.items() if sign < 0])
@@ -78,6 +95,11 @@ def _headline(inputs: ReportInput, found: Analysis) -> tuple[Kind, str]:
     text = HEADLINES[kind].format(clear=clear, rest=rest, against=against, seeds=seeds)
     if kind == "reversed" and rest:
         text += f" For {rest} it is open."
+    overall = found.contrast("crossing", BOTH)
+    if overall and overall.estimate:
+        text += f" Mean over the values: {with_interval(overall.estimate)} in rate."
+        if kind == "none":
+            text += f" On that mean, {would_have_shown(overall.estimate)}."
     return kind, text
 
 
@@ -100,14 +122,11 @@ def _crossing(inputs: ReportInput, found: Analysis) -> str:
     for spec in inputs.specs:
         row = found.contrast("crossing", spec.label)
         if row and row.estimate:
-            parts.append(f"on the {spec.value} items, {row.formula} = {_called(row.estimate)}")
+            parts.append(f"on the {spec.value} items, {row.formula} = {_called_row(row)}")
     text = "Rate of value-aligned choices: " + "; ".join(parts) + "."
-    overall = found.contrast("crossing", BOTH)
-    if overall and overall.estimate:
-        text += f" Mean over the values: {_called(overall.estimate)}."
     margin = found.contrast("crossing", BOTH, measure="margin")
     if margin and margin.estimate:
-        text += f" In log-odds, which do not saturate: {_called(margin.estimate)} nats."
+        text += f" The mean over the values in log-odds, which do not saturate: {_called(margin.estimate)} nats."
     return text
 
 
@@ -160,7 +179,7 @@ def _only(found: Analysis, name: ContrastName) -> ContrastRow | None:
 
 
 def _controls(inputs: ReportInput, found: Analysis) -> str:
-    texts = [text for spec in inputs.specs if (text := _controls_of(spec, found))]
+    texts = [text for spec in _measured(inputs) if (text := _controls_of(spec, found))]
     return "Controls. " + " ".join(texts) if texts else ""
 
 
@@ -170,6 +189,8 @@ def _controls_of(spec: SpecInfo, found: Analysis) -> str:
         ("aft_base", "AFT alone against the base"),
         ("aft_instruction", "AFT alone against instruction chats alone"),
         ("own_aft", "own spec and AFT against AFT alone"),
+        ("own_neutral", "against neutral documents and AFT"),
+        ("own_prompt", "against the spec in the prompt"),
     )
     for name, what in wanted:
         row = found.contrast(name, spec.label)
@@ -185,34 +206,6 @@ def _controls_of(spec: SpecInfo, found: Analysis) -> str:
             "may come from the other spec pulling down."
         )
     return text
-
-
-def _scorers(inputs: ReportInput, found: Analysis) -> str:
-    titles = {spec.label: spec.value for spec in inputs.specs}
-    main = {row.value: row for row in _crossings(found, found.scorer)}
-    texts = []
-    for scorer in dict.fromkeys(row.scorer for row in found.scorers if row.scorer != found.scorer):
-        rows = [row for row in _crossings(found, scorer) if row.estimate and row.value in main]
-        differ = [row for row in rows if _sign(row) != _sign(main[row.value])]
-        said = "; ".join(f"{titles[row.value]} {with_interval(row.estimate)}" for row in rows)
-        if rows:
-            agrees = "leads to other conclusions" if differ else "leads to the same conclusions"
-            texts.append(f"The {scorer} scorer {agrees} on the crossing ({said}).")
-    worst = min(found.scorers, key=lambda row: row.parse_rate, default=None)
-    if worst and worst.parse_rate < 0.9:
-        texts.append(
-            f"Only {percent(worst.parse_rate)} of the {worst.scorer} answers of {worst.arm} "
-            "could be read; its rates stand on the rest."
-        )
-    return " ".join(texts)
-
-
-def _crossings(found: Analysis, scorer: str) -> list[ContrastRow]:
-    return [
-        row
-        for row in found.contrasts
-        if (row.name, row.scorer, row.measure) == ("crossing", scorer, "rate") and row.value != BOTH
-    ]
 
 
 def _scope(inputs: ReportInput, found: Analysis) -> str:
@@ -236,18 +229,26 @@ def _scope(inputs: ReportInput, found: Analysis) -> str:
 
 def _n_seeds(found: Analysis) -> int:
     """Fewest seeds behind any crossing, else behind any contrast."""
-    rows = [row for row in found.contrasts if row.name == "crossing"] or list(found.contrasts)
+    rows = list(found.questions) or [row for row in found.contrasts if row.name == "crossing"]
+    rows = rows or list(found.contrasts)
     return min((row.estimate.n_seeds for row in rows if row.estimate), default=len(found.seeds))
 
 
-def _called(found: Estimate) -> str:
+def _called_row(row: ContrastRow) -> str:
     """A contrast with what may be said about it."""
+    assert row.estimate is not None
+    if row.sign == 0 and row.estimate.sign:
+        return f"{with_interval(row.estimate)} (not clear of zero after Holm's correction)"
+    return _called(row.estimate)
+
+
+def _called(found: Estimate) -> str:
     word = {1: "", 0: " (not clear of zero)", -1: " (reversed)"}[found.sign]
     return with_interval(found) + word
 
 
 def _sign(row: ContrastRow | None) -> int:
-    return row.estimate.sign if row and row.estimate else 0
+    return row.sign if row else 0
 
 
 def _listed(words: list[str]) -> str:
