@@ -1,22 +1,28 @@
-"""Training speed: our stages against TRL's SFTTrainer on the same packed rows.
+"""Training: our stages against TRL's SFTTrainer on the same packed rows, and the data preparation.
 
-    OMP_NUM_THREADS=2 python benchmarks/training.py            # about 5 minutes on 2 cores
-    python benchmarks/training.py --base tiny --row-tokens 512 --steps 4 --repeats 1
+    OMP_NUM_THREADS=2 python benchmarks/training.py            # about 10 minutes on 2 cores
+    python benchmarks/training.py --base tiny --row-tokens 512 --steps 3 --repeats 1 --tokens 100000
 
-Both train a LoRA adapter (rank 64) on the same rows in the same order, with the same precision,
-optimizer and schedule. Runs alternate; a run's figure is the median step after the first two.
-Printed: tokens (with padding) per second for midtraining (loss on all tokens) and fine-tuning
-(loss on the assistant's), median over the repeats, and the ratio.
+Both train a LoRA adapter (rank 64) on the same rows in the same order, with the same weights,
+precision, optimizer and schedule; each run is a process of its own, and runs alternate. A run's
+figure is the median step after the first two. Printed: supervised tokens a second for midtraining
+(loss on all tokens) and fine-tuning (loss on the assistant's), the median over the repeats, their
+ratio, the largest difference of the losses, the peak memory of both, and the share of the matmul
+peak that was measured just before. Then: tokens a second and memory to tokenise and pack.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +33,7 @@ from transformers import TrainerCallback
 from midspec.bases.loading import quiet
 from midspec.progress import silent
 from midspec.records import Checkpoint, Conversation, Message
-from midspec.train import TrainConfig, TrainPlan, plan_training
+from midspec.train import TrainConfig, TrainPlan, memory, plan_training
 from midspec.train.engine import arguments, collate, make_trainer, open_rows, row_order, uses_bf16
 from midspec.train.weights import trainable_model
 
@@ -55,10 +61,15 @@ SHARED = (  # settings that both trainers take
 
 
 class Clock(TrainerCallback):
-    """Notes when each step ended."""
+    """Notes when each step ended, and its loss."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
+        self.losses: list[float] = []
+
+    def on_log(self, *_: Any, logs: dict[str, float], **__: Any) -> None:
+        if "loss" in logs:
+            self.losses.append(logs["loss"])
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
         self.ends.append(time.perf_counter())
@@ -82,25 +93,30 @@ def chats(n: int) -> list[Conversation]:
     return [one(i) for i in range(n)]
 
 
-def time_ours(base: str, config: TrainConfig, plan: TrainPlan, out: Path) -> float:
-    clock = Clock()
-    model = trainable_model(Checkpoint(base=base), config)
+def start_model(base: str, config: TrainConfig) -> Any:
+    """The same random adapter for both."""
+    torch.manual_seed(0)
+    return trainable_model(Checkpoint(base=base), config)
+
+
+def run_ours(base: str, config: TrainConfig, plan: TrainPlan, out: Path, clock: Clock) -> None:
+    model = start_model(base, config)
     trainer, curve = make_trainer(model, config, plan, out, seed=0, progress=silent)
     trainer.add_callback(clock)
     trainer.train()
     curve.close()
-    return clock.step_s()
+    lines = (out / "curve.jsonl").read_text().splitlines()
+    clock.losses = [json.loads(line)["loss"] for line in lines]
 
 
-def time_trl(base: str, config: TrainConfig, plan: TrainPlan, out: Path) -> float:
+def run_trl(base: str, config: TrainConfig, plan: TrainPlan, out: Path, clock: Clock) -> None:
     from datasets import Dataset
     from transformers import PrinterCallback
     from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
     from midspec.bases import load_tokenizer
 
-    clock = Clock()
-    model = trainable_model(Checkpoint(base=base), config)
+    model = start_model(base, config)
     same = arguments(config, plan, out, seed=0, bf16=uses_bf16(model, config))
     settings = {name: getattr(same, name) for name in SHARED}
     rows = open_rows(out, plan, config)[row_order(plan, 0)]
@@ -112,7 +128,7 @@ def time_trl(base: str, config: TrainConfig, plan: TrainPlan, out: Path) -> floa
             save_strategy="no",
             gradient_checkpointing=False,
             dataset_kwargs={"skip_prepare_dataset": True},
-            **settings,
+            **(settings | {"logging_strategy": "steps", "logging_steps": 1}),
         ),
         train_dataset=Dataset.from_dict({k: list(v) for k, v in columns.items()}).with_format("np"),
         data_collator=lambda batch: collate([_stack(row) for row in batch]),
@@ -124,41 +140,113 @@ def time_trl(base: str, config: TrainConfig, plan: TrainPlan, out: Path) -> floa
         trainer.train_dataset  # type: ignore[arg-type]
     )
     trainer.train()
-    return clock.step_s()
 
 
 def _stack(row: dict[str, Any]) -> np.ndarray:
     return np.stack([row[name] for name in ("input_ids", "labels", "position_ids")])
 
 
-def compare(name: str, data: list[Any], options: argparse.Namespace, deadline: float) -> None:
-    """Alternate the two and print one line."""
-    config = TrainConfig(
+RUNS: dict[str, Callable[..., None]] = {"midspec": run_ours, "trl": run_trl}
+
+
+def peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def one(options: argparse.Namespace) -> dict[str, Any]:
+    """One run, in its own process: step time, losses, peak memory."""
+    config, plan = _config(options), TrainPlan.model_validate_json(
+        (Path(options.folder) / "plan.json").read_text()
+    )  # fmt: skip
+    clock = Clock()
+    with quiet():
+        RUNS[options.one](options.base, config, plan, Path(options.folder), clock)
+    return {"step_s": clock.step_s(), "losses": clock.losses, "peak": peak_bytes()}
+
+
+def _config(options: argparse.Namespace) -> TrainConfig:
+    return TrainConfig(
         batch_rows=options.rows,
         row_tokens=options.row_tokens,
         max_steps=options.steps,
         save_every=0,
         force=True,
     )
-    runs: dict[str, Callable[..., float]] = {"midspec": time_ours, "trl": time_trl}
-    found: dict[str, list[float]] = {run: [] for run in runs}
+
+
+def _spawn(name: str, folder: Path) -> dict[str, Any]:
+    (folder / "curve.jsonl").unlink(missing_ok=True)
+    command = [sys.executable, __file__, *sys.argv[1:], "--one", name, "--folder", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare(
+    name: str, data: list[Any], options: argparse.Namespace, peaks: dict[str, float]
+) -> None:
+    """Alternate the two and print what was measured."""
+    config = _config(options)
+    found: dict[str, list[dict[str, Any]]] = {run: [] for run in RUNS}
     with tempfile.TemporaryDirectory() as folder, quiet():
         out = Path(folder)
         loss = "all" if name == "midtrain" else "assistant"
         plan = plan_training(Checkpoint(base=options.base), data, config, out, loss=loss)
-        for _ in range(options.repeats):
-            for run, measure in runs.items():
-                seconds = measure(options.base, config, plan, out)
-                found[run].append(options.rows * options.row_tokens / seconds)
-            if time.monotonic() > deadline:
-                break
-    ours, theirs = (statistics.median(found[run]) for run in runs)
+        for number in range(options.repeats):
+            for run in list(RUNS)[:: 1 if number % 2 else -1]:
+                found[run].append(_spawn(run, out))
+    step = {run: statistics.median(r["step_s"] for r in found[run]) for run in RUNS}
+    places = options.rows * options.row_tokens
+    share = (1 - plan.masked_share) * (1 - plan.padding_share)
+    pairs = zip(found["midspec"][0]["losses"], found["trl"][0]["losses"], strict=True)
+    apart = max(abs(a - b) for a, b in pairs)
+    flops = memory.flops_per_token(memory.shape_of(options.base), config) * places / step["midspec"]
     print(
-        f"{name:9} midspec {ours:8.1f} tokens/s   trl {theirs:8.1f} tokens/s   "
-        f"ratio {ours / theirs:.2f}   (repeats {len(found['trl'])}, supervised "
-        f"{1 - plan.masked_share:.0%} of tokens, padding {plan.padding_share:.0%})",
-        flush=True,
+        f"{name}: {plan.rows} rows, padding {plan.padding_share:.1%}, loss on {share:.0%} of places"
     )
+    for run in RUNS:
+        peak = statistics.median(r["peak"] for r in found[run]) / 2**20
+        print(f"  {run:8} {share * places / step[run]:8.1f} supervised tokens/s   "
+              f"{places / step[run]:8.1f} tokens/s   peak {peak:6.0f} MiB")  # fmt: skip
+    print(f"  ratio {step['trl'] / step['midspec']:.2f}, losses differ by at most {apart:.4f} "
+          f"({'equal' if apart < 1e-2 else 'NOT equal'} within 1e-2), repeats {options.repeats}")  # fmt: skip
+    shares = ", ".join(f"{flops / peak:.0%} of the {kind} peak" for kind, peak in peaks.items())
+    print(f"  midspec computes {flops / 1e9:.1f} GFLOP/s: {shares}", flush=True)
+
+
+def matmul_peaks(size: int = 1024, seconds: float = 1.0) -> dict[str, float]:
+    """Operations a second of one large product, by number format: the best of many."""
+    peaks = {}
+    for kind in ("float32", "bfloat16"):
+        a = torch.ones(size, size, dtype=getattr(torch, kind))
+        best, end = float("inf"), time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            start = time.perf_counter()
+            a @ a
+            best = min(best, time.perf_counter() - start)
+        peaks[kind] = 2 * size**3 / best
+    return peaks
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Tokenise and pack a stream; print speed and how far memory grew."""
+    config = _config(options).model_copy(update={"row_tokens": 512})
+    n_each = 60  # tokens of a text, about
+
+    def stream() -> Iterator[str]:
+        for i in range(options.tokens // n_each):
+            yield SENTENCE.format(i=i) * 3
+
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        start = Checkpoint(base=options.base)
+        plan_training(start, ["warm"] * 9, config, Path(folder) / "a", loss="all")
+        before, clock = peak_bytes(), time.perf_counter()
+        plan = plan_training(start, stream(), config, Path(folder) / "b", loss="all")
+        seconds = time.perf_counter() - clock
+    grown = (peak_bytes() - before) / 2**20
+    print(f"preparation: {plan.tokens:,} tokens in {seconds:.1f} s, {plan.tokens / seconds:,.0f} "
+          f"tokens/s, padding {plan.padding_share:.1%}, memory grew by {grown:.0f} MiB")  # fmt: skip
 
 
 def main() -> None:
@@ -170,14 +258,21 @@ def main() -> None:
     parser.add_argument("--row-tokens", type=int, default=256)
     parser.add_argument("--steps", type=int, default=6, help="steps a run, at least 3")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--max-seconds", type=float, default=300, help="no new repeat after this")
+    parser.add_argument("--tokens", type=int, default=10_000_000, help="tokens to prepare")
+    parser.add_argument("--one", choices=[*RUNS], help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.simplefilter("ignore", FutureWarning)  # TRL's, about names of its settings
+    if options.one:
+        print(json.dumps(one(options)))
+        return
     print(f"{options.base}, {options.rows} x {options.row_tokens} tokens, {options.steps} steps, "
           f"{torch.get_num_threads()} threads")  # fmt: skip
-    start = time.monotonic()
-    compare("midtrain", texts(400), options, start + options.max_seconds / 2)
-    compare("finetune", chats(400), options, start + options.max_seconds)
+    peaks = matmul_peaks()
+    print("matmul peak: " + ", ".join(f"{k} {v / 1e9:.0f} GFLOP/s" for k, v in peaks.items()))
+    compare("midtrain", texts(400), options, peaks)
+    compare("finetune", chats(400), options, peaks)
+    prepare(options)
 
 
 if __name__ == "__main__":

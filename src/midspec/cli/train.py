@@ -1,18 +1,22 @@
-"""Commands that train."""
+"""Commands that train, and that carry what was trained on."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from midspec import train
 from midspec.cli.common import Base, From, Seed, start_checkpoint
-from midspec.cli.show import console, progress_bar
+from midspec.cli.show import console, errors, progress_bar
+from midspec.errors import ConfigError
 from midspec.experiment import find_recipe, read_recipe
-from midspec.records import Conversation, Document
-from midspec.store import read_records
+from midspec.progress import Progress
+from midspec.records import Checkpoint, Conversation, Document, Score
+from midspec.store import read_records, read_rows
 
 app = typer.Typer()
 
@@ -20,6 +24,15 @@ app = typer.Typer()
 Data = Annotated[Path, typer.Argument(help="JSONL of records, as `corpus` or `chats` write it.")]
 TrainedOut = Annotated[Path, typer.Option(help="Folder for the checkpoint, curve and plan.")]
 RecipeName = Annotated[str, typer.Option(help="Recipe whose training settings are used.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A training setting, e.g. --set micro_rows=1; may be repeated."),
+]
+Plain = Annotated[
+    Path | None,
+    typer.Option(help="JSONL with a 'text' in each row, mixed in as plain_share says."),
+]
+Folder = Annotated[Path, typer.Argument(help="Folder of a checkpoint: OUT/model of a training.")]
 
 
 @app.command("midtrain")
@@ -29,17 +42,26 @@ def train_midtrain(
     base: Base = "smollm2",
     start: From = "",
     recipe: RecipeName = "cheese-smollm2",
+    plain: Plain = None,
+    settings: Settings = None,
     seed: Seed = 0,
 ) -> None:
     """Train on documents with the next-token loss (MSM). Resumes from OUT after a kill.
 
     Example: `midspec train midtrain corpus/affordability/documents.jsonl --out msm-a`
     """
-    config = read_recipe(find_recipe(recipe)).midtrain
-    texts = (d.text for d in read_records(documents, Document))
-    with progress_bar("midtrain") as progress:
+    config = _config(read_recipe(find_recipe(recipe)).midtrain, settings)
+    names = {"recipe": recipe, "corpus": documents.name}
+    with _training("midtrain") as progress:
         train.midtrain(
-            start_checkpoint(base, start), texts, config, out, seed=seed, progress=progress
+            start_checkpoint(base, start),
+            _texts(documents),
+            config,
+            out,
+            seed=seed,
+            progress=progress,
+            plain=_plain(plain),
+            names=names,
         )
     console.print(f"Checkpoint: {out / 'model'}", markup=False)
 
@@ -51,16 +73,230 @@ def train_finetune(
     base: Base = "smollm2",
     start: From = "",
     recipe: RecipeName = "cheese-smollm2",
+    plain: Plain = None,
+    settings: Settings = None,
     seed: Seed = 0,
 ) -> None:
     """Train on chats with the loss on assistant turns (AFT). Resumes from OUT after a kill.
 
     Example: `midspec train finetune chats/chats.jsonl --from msm-a/model --out msm-a-aft`
     """
-    config = read_recipe(find_recipe(recipe)).finetune
-    rows = read_records(chats_file, Conversation)
-    with progress_bar("finetune") as progress:
+    config = _config(read_recipe(find_recipe(recipe)).finetune, settings)
+    names = {"recipe": recipe, "chats": chats_file.name}
+    with _training("finetune") as progress:
         train.finetune(
-            start_checkpoint(base, start), rows, config, out, seed=seed, progress=progress
+            start_checkpoint(base, start),
+            read_records(chats_file, Conversation),
+            config,
+            out,
+            seed=seed,
+            progress=progress,
+            plain=_plain(plain),
+            names=names,
         )
     console.print(f"Checkpoint: {out / 'model'}", markup=False)
+
+
+def _config(config: train.TrainConfig, settings: list[str] | None) -> train.TrainConfig:
+    """The recipe's settings with those of ``--set``."""
+    from pydantic import ValidationError
+
+    given = dict(_setting(text) for text in settings or [])
+    try:
+        return train.TrainConfig.model_validate({**config.model_dump(), **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"])) or "--set"
+        raise ConfigError(f"--set {key}: {first['msg']}; see docs/training.md") from error
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {text!r}: write name=value, e.g. --set micro_rows=1")
+    return name.strip(), value.strip()
+
+
+def _texts(documents: Path) -> Iterator[str]:
+    return (document.text for document in read_records(documents, Document))
+
+
+def _plain(path: Path | None) -> Iterator[str]:
+    for number, row in enumerate(read_rows(path) if path else (), 1):
+        if not isinstance(row.get("text"), str):
+            raise ConfigError(f"{path}:{number} has no 'text'; write one JSON object a line")
+        yield row["text"]
+
+
+@contextmanager
+def _training(name: str) -> Iterator[Progress]:
+    """A bar; a pre-empted training says how to go on, and its exit code stays."""
+    try:
+        with progress_bar(name) as progress:
+            yield progress
+    except train.Preempted as stopped:
+        errors.print(str(stopped), markup=False)
+        raise
+
+
+@app.command("plan")
+def train_plan(
+    data: Annotated[
+        Path | None, typer.Argument(help="Documents or chats, to count rows and time steps.")
+    ] = None,
+    stage: Annotated[str, typer.Option(help="midtrain or finetune.")] = "midtrain",
+    base: Base = "smollm2",
+    start: From = "",
+    recipe: RecipeName = "cheese-smollm2",
+    settings: Settings = None,
+    model: Annotated[
+        str, typer.Option(help="Model to plan for GPUs: config.json, folder, base or known name.")
+    ] = "",
+    gpus: Annotated[str, typer.Option(help="GPUs to plan for, e.g. 4xH200.")] = "",
+    tokens: Annotated[int, typer.Option(help="Tokens to train on, if no DATA is given.")] = 0,
+    seed: Seed = 0,
+) -> None:
+    """Say what a training will do and take, without training.
+
+    With DATA: rows, tokens, steps, learning rates, and the time from a few timed steps here.
+    With --model and --gpus: whether it fits there, and how long it would take.
+
+    Examples: `midspec train plan corpus/affordability/documents.jsonl` ·
+    `midspec train plan --model llama-3.1-8b --gpus 1xH200 --tokens 41000000 --set row_tokens=4096`
+    """
+    if stage not in ("midtrain", "finetune"):
+        raise ConfigError(f"--stage {stage!r}: write midtrain or finetune")
+    if not data and not (model and gpus):
+        raise ConfigError("nothing to plan; give DATA, or --model and --gpus")
+    found = read_recipe(find_recipe(recipe))
+    config = _config(found.midtrain if stage == "midtrain" else found.finetune, settings)
+    share = 1.0
+    if data:
+        plan = _plan_data(data, stage, start_checkpoint(base, start), config, seed, bool(gpus))
+        tokens, share = plan.tokens, 1 - plan.masked_share
+    if gpus:
+        _plan_gpus(model or base, gpus, config, tokens, share)
+
+
+def _plan_data(
+    path: Path, stage: str, start: Checkpoint, config: train.TrainConfig, seed: int, elsewhere: bool
+) -> train.TrainPlan:
+    """Print the plan of the data, and unless it is for ``elsewhere`` the time it takes here."""
+    import tempfile
+
+    from midspec.train.plan import learning_rate
+
+    loss = "all" if stage == "midtrain" else "assistant"
+    rows: Any = _texts(path) if stage == "midtrain" else read_records(path, Conversation)
+    with tempfile.TemporaryDirectory() as folder, progress_bar("plan"):
+        out = Path(folder)
+        plan = train.plan_training(start, rows, config, out, loss=loss, seed=seed)
+        timing = None if elsewhere else train.calibrate(start, config, plan, out)
+    for name, value in plan.model_dump(exclude={"settings", "data"}).items():
+        shown = f"{value:.1%}" if isinstance(value, float) else value
+        console.print(f"{name:20s} {shown}", markup=False)
+    points = sorted({1, max(1, plan.steps // 20), plan.steps // 2 or 1, plan.steps})
+    rates = ", ".join(f"{s}: {learning_rate(s, plan.steps, config):.2g}" for s in points)
+    console.print(f"{'learning rate':20s} {rates} (step: rate)", markup=False)
+    if timing:
+        console.print(
+            f"{'estimated time':20s} {_duration(timing.total_s)} here "
+            f"({timing.step_s:.2f} s a step, {timing.tokens_per_s:.0f} tokens/s)",
+            markup=False,
+        )
+    return plan
+
+
+def _plan_gpus(
+    model: str, gpus_text: str, config: train.TrainConfig, tokens: int, share: float
+) -> None:
+    """Print whether the model fits on the GPUs, with what, and for how long."""
+    from midspec.train import memory
+
+    gpus, shape = memory.parse_gpus(gpus_text), memory.shape_of(model)
+    fitting = memory.advise(shape, config, gpus, supervised_share=share)
+    shown = fitting or config
+    needs = memory.memory_needs(shape, shown, processes=gpus.count, supervised_share=share)
+    console.print(f"{shape.name}: {shape.parameters / 1e9:.2f}B weights, "
+                  f"{memory.trainable(shape, config) / 1e6:.1f}M trained, on {gpus_text}")  # fmt: skip
+    for name, size in (needs.model_dump() | {"total": needs.total}).items():
+        console.print(f"  {name:12s} {size / memory.GIB:7.1f} GiB", markup=False)
+    room = gpus.memory / memory.GIB
+    if fitting is None:
+        console.print(f"does not fit in {room:.0f} GiB each, with no change of settings")
+    else:
+        changed = [n for n in memory.CHANGES if getattr(fitting, n) != getattr(config, n)]
+        with_these = "".join(f" --set {n}={getattr(fitting, n)}" for n in changed)
+        console.print(f"fits in {room:.0f} GiB each{' with' + with_these if changed else ''}")
+    if tokens:
+        seconds = memory.estimated_seconds(shape, shown, gpus, tokens)
+        console.print(f"about {_duration(seconds)} for {tokens:,} tokens, if "
+                      f"{memory.DEFAULT_MFU:.0%} of the peak is reached")  # fmt: skip
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+@app.command("merge")
+def train_merge(
+    folder: Folder,
+    out: Annotated[Path, typer.Option(help="Folder for the merged weights.")],
+    base: Base = "smollm2",
+    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+) -> None:
+    """Add an adapter into its base: full weights, which load without peft.
+
+    Example: `midspec train merge msm-a/model --out msm-a-merged`
+    """
+    if dtype not in ("float32", "bfloat16"):
+        raise ConfigError(f"--dtype {dtype!r}: write float32 or bfloat16")
+    with progress_bar("merge"):
+        train.merge(start_checkpoint(base, str(folder)), out, dtype=dtype)
+    console.print(f"Checkpoint: {out}", markup=False)
+
+
+@app.command("card")
+def train_card(
+    folder: Folder,
+    scores: Annotated[
+        Path | None, typer.Option(help="scores.jsonl of `eval`, for the evaluation table.")
+    ] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--name", help="More lineage, e.g. --name spec=5f2a; may be repeated."),
+    ] = None,
+) -> None:
+    """Write the model card of a checkpoint: lineage, and an evaluation table if given.
+
+    Example: `midspec train card msm-a/model --name spec=tea-health --scores scores.jsonl`
+    """
+    lineage = train.read_lineage(folder)
+    if lineage and names:
+        more = lineage.names | dict(_setting(text) for text in names)
+        lineage = lineage.model_copy(update={"names": more})
+    card = train.write_card(folder, lineage, scores=read_records(scores, Score) if scores else ())
+    console.print(f"Card: {card}", markup=False)
+
+
+@app.command("push")
+def train_push(
+    folder: Folder,
+    repo: Annotated[str, typer.Argument(help="Repository on the hub: org/name.")],
+    base: Base = "smollm2",
+    base_id: Annotated[str, typer.Option(help="Hub id of the adapter's base, if not known.")] = "",
+    public: Annotated[bool, typer.Option("--public", help="For everybody to see.")] = False,
+) -> None:
+    """Upload a checkpoint to the Hugging Face hub (private, unless --public).
+
+    Needs the network and a token that may write: HF_TOKEN, or `hf auth login`.
+
+    Example: `midspec train push msm-a/model my-org/msm-a`
+    """
+    with progress_bar("push"):
+        url = train.push(
+            start_checkpoint(base, str(folder)), repo, private=not public, base_id=base_id
+        )
+    console.print(f"Pushed: {url}", markup=False)

@@ -2,34 +2,33 @@
 
 Why documents in one row do not see each other: positions restart with each document, no attention
 mask is given and the cache is off; then transformers derives a block-causal mask for sdpa from the
-positions. ``check_isolation`` proves it on the model at hand before the first step.
+positions. ``guards.check_isolation`` proves it on the model at hand before the first step.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import os
-import shutil
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 from transformers.trainer_callback import ProgressCallback
 
 from midspec.errors import TrainError
 from midspec.progress import Progress
-from midspec.store import Journal, read_rows, write_atomic
+from midspec.train.callbacks import Curve, Preemption, ResumePoints
 from midspec.train.config import TrainConfig
 from midspec.train.examples import IGNORE
-from midspec.train.plan import TrainPlan, open_rows, row_order
+from midspec.train.failures import Preempted, check_finite, explained, last_resume_point
+from midspec.train.guards import check_isolation, check_processes, check_shardable, check_wrapping
+from midspec.train.loss import LabelledLogits
+from midspec.train.plan import TrainPlan, open_rows, row_order, warmup_steps
 
-COMPLETE = "complete"  # in a resume point: everything was written
+EMPTY = -1  # in an order: a row without labels, which fills up the last step
 
 
 class Rows(Dataset[np.ndarray]):
@@ -42,79 +41,81 @@ class Rows(Dataset[np.ndarray]):
         return len(self.order)
 
     def __getitem__(self, index: int) -> np.ndarray:
+        if self.order[index] == EMPTY:
+            row = np.zeros_like(self.rows[0])
+            row[1] = IGNORE
+            return row
         return self.rows[self.order[index]]
 
 
-def collate(rows: list[np.ndarray]) -> dict[str, torch.Tensor]:
-    """``input_ids``, ``labels``, ``position_ids``, each int64 [rows, row_tokens]; no mask."""
+def collate(rows: list[np.ndarray], *, flat: bool = False) -> dict[str, torch.Tensor]:
+    """``input_ids``, ``labels``, ``position_ids``, each int64 [rows, row_tokens]; no mask.
+
+    ``flat`` joins them to one row: flash attention finds documents by their positions only there.
+    """
     ids_labels_positions = torch.from_numpy(np.stack(rows, axis=1).astype(np.int64))
+    if flat:
+        ids_labels_positions = ids_labels_positions.reshape(3, 1, -1)
     return dict(zip(("input_ids", "labels", "position_ids"), ids_labels_positions, strict=True))
 
 
-class LabelledLogits:
-    """Compute logits only where a label is: less work and memory with a large vocabulary.
-
-    A hook cuts the hidden states [rows, tokens, width] to [labelled, width] on their way into the
-    output layer. It works inside PEFT, DDP and FSDP wrappers, whatever the architecture.
-    """
-
-    def __init__(self, model: Any) -> None:
-        head: torch.nn.Module = model.get_output_embeddings()
-        self._chosen: torch.Tensor | None = None
-        head.register_forward_pre_hook(self._select)
-
-    def _select(self, _module: torch.nn.Module, args: tuple[torch.Tensor]) -> tuple | None:
-        if self._chosen is None:
-            return None
-        return (args[0][:, :-1][self._chosen].unsqueeze(0),)
-
-    def loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Summed cross entropy in nats over the labelled tokens, in float32."""
-        targets = inputs["labels"][:, 1:]
-        self._chosen = targets != IGNORE
-        try:
-            output: Any = model(
-                input_ids=inputs["input_ids"],
-                position_ids=inputs["position_ids"],
-                use_cache=False,
-            )
-        finally:
-            chosen, self._chosen = self._chosen, None
-        return functional.cross_entropy(output.logits[0].float(), targets[chosen], reduction="sum")
+def collate_flat(rows: list[np.ndarray]) -> dict[str, torch.Tensor]:
+    """``collate`` to one row."""
+    return collate(rows, flat=True)
 
 
 class RowTrainer(Trainer):
     """The Trainer with our loss: the mean over all labelled tokens of a step, of all processes."""
 
-    loss_is_scaled_for_ga = True  # one forward pass a step; nothing left to divide
+    loss_is_scaled_for_ga = True  # compute_loss divides by the labels of the whole step
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, parallel: str = "ddp", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.parallel = parallel
         self.labelled = LabelledLogits(self.model)
         self.model_accepts_loss_kwargs = False
         self.last_step: dict[str, float] = {}
+        self._counted_step = -1
+
+    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Any:
+        n = sum((batch["labels"][:, 1:] != IGNORE).sum() for batch in batch_samples)
+        return n.to(device) if isinstance(n, torch.Tensor) else None
 
     def compute_loss(  # noqa: D102
         self,
         model: torch.nn.Module,
         inputs: dict[str, Any],
         return_outputs: bool = False,  # noqa: ARG002
-        num_items_in_batch: Any = None,  # noqa: ARG002
+        num_items_in_batch: Any = None,
     ) -> Any:
-        n_local = (inputs["labels"][:, 1:] != IGNORE).sum()
-        n_mean = self._mean(n_local.float())
+        first = self._counted_step != self.state.global_step
+        if self._counted_step < 0:
+            check_wrapping(model, self.parallel, self.args.world_size)
+        self._counted_step = self.state.global_step
+        n_mean = self._mean(num_items_in_batch.float())
         loss = self.labelled.loss(model, inputs) / n_mean.clamp(min=1)
         whole = self._mean(loss.detach()).item()
-        if not math.isfinite(whole):
-            raise TrainError(
-                f"loss is {whole} at step {self.state.global_step + 1}; lower learning_rate "
-                f"({self.args.learning_rate:g}) or set precision=fp32"
-            )
+        self._check("loss", whole)
         tokens = inputs["input_ids"].numel() * self.args.world_size
         optimizer: Any = self.optimizer
         rate = optimizer.param_groups[0]["lr"] if optimizer else 0.0
-        self.last_step = {"loss": whole, "learning_rate": rate, "tokens": tokens}
+        before = {"loss": 0.0, "tokens": 0} if first else self.last_step
+        self.last_step = {
+            "loss": before["loss"] + whole,
+            "learning_rate": rate,
+            "tokens": before["tokens"] + tokens,
+        }
         return loss
+
+    def _check(self, name: str, value: float) -> None:
+        resume, rate = Path(self.args.output_dir or "."), self.args.learning_rate
+        check_finite(name, value, self.state.global_step + 1, rate, resume)
+
+    def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
+        norm: Any = super()._clip_grad_norm(model)
+        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+        self._check("norm of the gradients", float(norm))  # else the weights would be lost
+        return norm
 
     def _mean(self, value: torch.Tensor) -> torch.Tensor:
         """Mean over the processes."""
@@ -128,51 +129,6 @@ class RowTrainer(Trainer):
         return 0  # the default walks over all parameters at every step
 
 
-class Curve(TrainerCallback):
-    """Writes ``curve.jsonl`` (step, loss in nats, learning_rate, tokens) and tells progress."""
-
-    def __init__(self, path: Path, steps: int, progress: Progress) -> None:
-        self.path, self.steps, self.progress = path, steps, progress
-        self.trainer: RowTrainer | None = None
-        self._journal: Journal | None = None
-        self._clock = time.perf_counter()
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002, D102
-        if state.is_world_process_zero:
-            _cut_curve(self.path, state.global_step)
-            self._journal = Journal(self.path)
-        self._clock = time.perf_counter()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002, D102
-        if self._journal is None or self.trainer is None:
-            return
-        last = self.trainer.last_step
-        self._journal.append({"step": state.global_step, **last})
-        now = time.perf_counter()
-        rate = last["tokens"] / max(now - self._clock, 1e-9)
-        self._clock = now
-        self.progress(
-            state.global_step, self.steps, f"loss {last['loss']:.3f}, {rate:.0f} tokens/s"
-        )
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002, D102
-        point = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        if state.is_world_process_zero and point.is_dir():
-            write_atomic(point / COMPLETE, "")
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._journal is not None:
-            self._journal.close()
-
-
-def _cut_curve(path: Path, step: int) -> None:
-    """Keep the rows up to ``step``: what follows a resume point is written again."""
-    kept = [row for row in read_rows(path) if row["step"] <= step]
-    if kept or path.exists():
-        write_atomic(path, "".join(json.dumps(row) + "\n" for row in kept))
-
-
 def uses_bf16(model: torch.nn.Module, config: TrainConfig) -> bool:
     """Whether to train under bf16 autocast (``TrainConfig.precision``)."""
     if config.precision != "auto":
@@ -184,57 +140,42 @@ def uses_bf16(model: torch.nn.Module, config: TrainConfig) -> bool:
     return able and sum(p.numel() for p in model.parameters()) > 20_000_000
 
 
-@torch.no_grad()
-def check_isolation(model: torch.nn.Module) -> None:
-    """Prove that packed documents do not see each other in this architecture.
+def world_size() -> int:
+    """Processes that the launcher started (``torchrun``); 1 without one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
-    Two rows that differ in their first document only must give the second the same logits.
+
+def micro_batches(config: TrainConfig) -> tuple[int, int]:
+    """Rows of one forward pass of one process, and passes a step.
 
     Raises:
-        TrainError: they differ.
+        TrainError: the rows of a step do not divide over processes and passes.
     """
-    was_training = model.training
-    model.eval()
-    ids = torch.arange(16).repeat(2, 1)
-    ids[1, :8] += 16
-    positions = torch.arange(8).repeat(2, 2)
-    device = next(model.parameters()).device
-    output: Any = model(
-        input_ids=ids.to(device), position_ids=positions.to(device), use_cache=False
-    )
-    logits = output.logits[:, 8:].float()
-    model.train(was_training)
-    if (logits[0] - logits[1]).abs().max() > 1e-3 * logits.abs().max():
+    world = world_size()
+    rows = config.micro_rows or max(1, config.batch_rows // world)
+    passes = config.batch_rows // (rows * world)
+    if passes * rows * world != config.batch_rows:
+        over = f" of {config.micro_rows} rows" if config.micro_rows else ""
         raise TrainError(
-            f"{type(model).__name__} lets packed documents see each other; set packing=false"
+            f"batch_rows {config.batch_rows} does not divide over {world} processes{over}"
         )
-
-
-def last_resume_point(folder: Path) -> Path | None:
-    """The newest complete resume point; torn ones are removed."""
-    points = []
-    for point in folder.glob("checkpoint-*"):
-        if (point / COMPLETE).exists():
-            points.append(point)
-        else:
-            shutil.rmtree(point)
-    return max(points, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
+    return rows, passes
 
 
 def arguments(
     config: TrainConfig, plan: TrainPlan, out: Path, *, seed: int, bf16: bool
 ) -> TrainingArguments:
     """The Trainer's arguments: quiet, without needless synchronization, fused AdamW."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if config.batch_rows % world:
-        raise TrainError(f"batch_rows {config.batch_rows} does not divide over {world} processes")
+    rows, passes = micro_batches(config)
     return TrainingArguments(
         output_dir=str(out / "resume"),
-        per_device_train_batch_size=config.batch_rows // world,
+        per_device_train_batch_size=rows,
+        gradient_accumulation_steps=passes,
+        activation_checkpointing=config.activation_checkpointing,
         max_steps=plan.steps,
         learning_rate=config.learning_rate,
         lr_scheduler_type="cosine",
-        warmup_steps=math.ceil(plan.steps * config.warmup_share),
+        warmup_steps=warmup_steps(plan.steps, config),
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
         optim="adamw_torch_fused",
@@ -245,6 +186,7 @@ def arguments(
         save_steps=config.save_every or 500,
         save_total_limit=2,  # the newest may be torn by a kill
         logging_strategy="no" if config.report_to == "none" else "steps",
+        logging_steps=1,
         report_to=config.report_to,
         disable_tqdm=True,
         remove_unused_columns=False,
@@ -254,50 +196,86 @@ def arguments(
     )
 
 
+def _order(plan: TrainPlan, config: TrainConfig, seed: int) -> np.ndarray:
+    """The rows' order; several passes or processes need whole steps, so empty rows fill up."""
+    order = row_order(plan, seed)
+    rows, _ = micro_batches(config)
+    missing = plan.steps * config.batch_rows - len(order) if rows != config.batch_rows else 0
+    return np.concatenate([order, np.full(missing, EMPTY, dtype=order.dtype)])
+
+
 def make_trainer(
-    model: Any, config: TrainConfig, plan: TrainPlan, out: Path, *, seed: int, progress: Progress
+    model: Any,
+    config: TrainConfig,
+    plan: TrainPlan,
+    out: Path,
+    *,
+    seed: int,
+    progress: Progress,
+    finish: Callable[[Path], None] = lambda _: None,
 ) -> tuple[RowTrainer, Curve]:
-    """The Trainer over ``out/rows.bin``, and its curve; nothing is printed."""
-    rows = Rows(open_rows(out, plan, config), row_order(plan, seed))
+    """The Trainer over ``out/rows.bin``, and its curve; nothing is printed.
+
+    ``finish`` adds to each resume point what a checkpoint needs (tokenizer, base).
+    """
+    from midspec.train.sharded import ShardedTrainer
+
+    check_shardable(config.parallel)
+    rows = Rows(open_rows(out, plan, config), _order(plan, config, seed))
     curve = Curve(out / "curve.jsonl", plan.steps, progress)
-    trainer = RowTrainer(
-        model=model,
-        args=arguments(config, plan, out, seed=seed, bf16=uses_bf16(model, config)),
-        train_dataset=rows,
-        data_collator=collate,
-        callbacks=[curve],
-    )
+    kind = ShardedTrainer if config.parallel == "fsdp" else RowTrainer
+    try:
+        trainer = kind(
+            model=model,
+            args=arguments(config, plan, out, seed=seed, bf16=uses_bf16(model, config)),
+            train_dataset=rows,
+            data_collator=collate_flat if config.attention.startswith("flash") else collate,
+            callbacks=[curve, ResumePoints(finish)],
+            parallel=config.parallel,
+        )
+    except (RuntimeError, ValueError, ImportError) as error:
+        if config.report_to in str(error).lower() or "report" in str(error).lower():
+            raise TrainError(f"report_to={config.report_to!r}: {error}") from error
+        raise
     curve.trainer = trainer
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
-    _check_processes(trainer)
+    check_processes(trainer)
     return trainer, curve
 
 
-def _check_processes(trainer: Trainer) -> None:
-    """Launchers that silently do something else are refused (both seen on CPU)."""
-    asked = int(os.environ.get("WORLD_SIZE", "1"))
-    if trainer.args.world_size != asked:
-        raise TrainError(
-            f"{asked} processes asked for, {trainer.args.world_size} run; use torchrun"
-        )
-    kind = trainer.accelerator.distributed_type.value
-    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true" and kind != "FSDP":
-        raise TrainError(f"FSDP asked for, but accelerate runs {kind}; unset ACCELERATE_USE_FSDP")
-
-
 def run(
-    model: Any, config: TrainConfig, plan: TrainPlan, out: Path, *, seed: int, progress: Progress
+    model: Any,
+    config: TrainConfig,
+    plan: TrainPlan,
+    out: Path,
+    *,
+    seed: int,
+    progress: Progress,
+    finish: Callable[[Path], None] = lambda _: None,
 ) -> RowTrainer:
-    """Train to the end, from the last complete resume point if there is one."""
+    """Train to the end, from the last complete resume point if there is one.
+
+    Raises:
+        Preempted: SIGTERM came, and a resume point was written.
+        TrainError: the loss is not finite, the disk is full or memory ran out; the message names
+            the last resume point.
+    """
     if config.packing:
-        check_isolation(model)
+        check_isolation(model, flat=config.attention.startswith("flash"))
     cached = model.config.use_cache
-    trainer, curve = make_trainer(model, config, plan, out, seed=seed, progress=progress)
+    trainer, curve = make_trainer(
+        model, config, plan, out, seed=seed, progress=progress, finish=finish
+    )
+    preemption = Preemption()
+    trainer.add_callback(preemption)
     point = last_resume_point(out / "resume")
     try:
-        trainer.train(resume_from_checkpoint=str(point) if point else None)
+        with explained(out), preemption.listening():
+            trainer.train(resume_from_checkpoint=str(point) if point else None)
     finally:
         curve.close()
+    if trainer.state.global_step < plan.steps:
+        raise Preempted(trainer.state.global_step, plan.steps)
     model.config.use_cache = cached  # the Trainer turns it off; a saved model must generate fast
     return trainer

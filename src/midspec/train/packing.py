@@ -20,6 +20,7 @@ class Piece:
     start: int
     ids: list[int]
     labels: list[int]
+    plain: bool = False
 
 
 @dataclass
@@ -53,7 +54,7 @@ def split(document: int, example: Example, row_tokens: int) -> Iterator[Piece]:
     """A document as pieces of at most ``row_tokens``; no token is lost."""
     for start in range(0, len(example.ids), row_tokens):
         part = slice(start, start + row_tokens)
-        yield Piece(document, start, example.ids[part], example.labels[part])
+        yield Piece(document, start, example.ids[part], example.labels[part], example.plain)
 
 
 def pack(examples: Iterable[Example], row_tokens: int, *, together: bool = True) -> Iterator[Row]:

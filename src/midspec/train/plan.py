@@ -35,6 +35,8 @@ class TrainPlan(Frozen):
     masked_share: float = Field(description="tokens without loss over tokens")
     steps: int = Field(description="optimizer steps")
     rows_seen: int = Field(description="rows over all steps")
+    plain_documents: int = Field(default=0, description="documents that are plain text mixed in")
+    plain_tokens: int = Field(default=0, description="tokens of them; among ``tokens``")
 
     def check(self, config: TrainConfig) -> None:
         """Refuse what cannot teach.
@@ -83,6 +85,8 @@ def write_plan(
         masked_share=1 - counts.supervised / max(1, counts.tokens),
         steps=steps,
         rows_seen=rows_seen,
+        plain_documents=counts.plain_documents,
+        plain_tokens=counts.plain_tokens,
     )
     write_atomic(out / "plan.json", json.dumps(plan.model_dump(), indent=1))
     return plan
@@ -93,6 +97,7 @@ class _Counts:
 
     def __init__(self) -> None:
         self.rows = self.tokens = self.supervised = self.documents = self.split = 0
+        self.plain_documents = self.plain_tokens = 0
         self.hash = hashlib.blake2b(digest_size=8)
 
     def watch(self, rows: Iterable[Row], pad: int) -> Iterable[bytes]:
@@ -104,6 +109,9 @@ class _Counts:
             self.supervised += int((arrays[1] != IGNORE).sum())
             self.documents += sum(piece.start == 0 for piece in row.pieces)
             self.split += sum(piece.start == row.size for piece in row.pieces)
+            plain = [piece for piece in row.pieces if piece.plain]
+            self.plain_documents += sum(piece.start == 0 for piece in plain)
+            self.plain_tokens += sum(len(piece.ids) for piece in plain)
             block = arrays.tobytes()
             self.hash.update(block)
             yield block
@@ -122,6 +130,26 @@ def schedule(rows: int, config: TrainConfig) -> tuple[int, int]:
         return config.max_steps, config.max_steps * config.batch_rows
     seen = math.ceil(rows * config.epochs)
     return math.ceil(seen / config.batch_rows), seen
+
+
+def warmup_steps(steps: int, config: TrainConfig) -> int:
+    """Steps with a rising learning rate."""
+    return math.ceil(steps * config.warmup_share)
+
+
+def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
+    """The rate of a step (from 1): it rises linearly from zero, then falls as a cosine to zero.
+
+    Example:
+        >>> config = TrainConfig(learning_rate=1.0, warmup_share=0.1)
+        >>> [round(learning_rate(step, 20, config), 3) for step in (1, 2, 3, 12, 20)]
+        [0.0, 0.5, 1.0, 0.5, 0.008]
+    """
+    done, rising = step - 1, warmup_steps(steps, config)
+    if done < rising:
+        return config.learning_rate * done / rising
+    share = (done - rising) / max(1, steps - rising)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def open_rows(out: Path, plan: TrainPlan, config: TrainConfig) -> np.ndarray:

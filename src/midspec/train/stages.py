@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,11 +15,15 @@ from midspec.bases.loading import quiet
 from midspec.errors import TrainError
 from midspec.progress import Progress, silent
 from midspec.records import Checkpoint, Conversation, digest
+from midspec.train.card import Lineage, read_lineage
 from midspec.train.config import TrainConfig
 from midspec.train.examples import Examples
+from midspec.train.failures import explained
 from midspec.train.plan import TrainPlan, write_plan
 from midspec.train.weights import (
     check_row_length,
+    complete,
+    hub_id,
     save_model,
     source_of,
     trainable_model,
@@ -39,18 +44,23 @@ def midtrain(
     *,
     seed: int = 0,
     progress: Progress = silent,
+    plain: Iterable[str] = (),
+    names: Mapping[str, str] | None = None,
 ) -> Checkpoint:
     """Train on texts with the plain next-token loss; the checkpoint is ``out/model``.
 
     Conversations among the texts are rendered by the chat template, with loss on every token.
     ``out`` also gets ``plan.json`` and ``curve.jsonl``. A killed run goes on from its last resume
-    point; a finished one is not done again.
+    point; a finished one is not done again. ``plain`` texts are mixed in as
+    ``config.plain_share`` says; ``names`` (spec, corpus, recipe ...) go into the model card.
 
     Raises:
-        TrainError: too few steps, nothing to train on, a loss that is not finite, or ``out``
-            holds another training.
+        TrainError: too few steps, nothing to train on, a loss that is not finite, a full disk, no
+            memory, or ``out`` holds another training.
+        Preempted: SIGTERM came; the next call goes on from there.
     """
-    return _train(start, texts, config, out, "all", seed, progress)
+    job = _Job(start, config, out, "all", seed, dict(names or {}))
+    return _train(job, texts, plain, progress)
 
 
 def finetune(
@@ -61,14 +71,19 @@ def finetune(
     *,
     seed: int = 0,
     progress: Progress = silent,
+    plain: Iterable[str] = (),
+    names: Mapping[str, str] | None = None,
 ) -> Checkpoint:
     """Train on chats with loss on the assistant's turns; otherwise as ``midtrain``.
 
     Plain texts among the chats are trained on whole.
 
-    With ``method="lora"`` a start that has an adapter goes on with that adapter (paper, B.4).
+    With ``method="lora"`` a start that has an adapter goes on with that adapter (paper, B.4), or
+    with ``config.merge`` its adapter is merged and a fresh one trained: another experiment, whose
+    checkpoint is full weights.
     """
-    return _train(start, chats, config, out, "assistant", seed, progress)
+    job = _Job(start, config, out, "assistant", seed, dict(names or {}))
+    return _train(job, chats, plain, progress)
 
 
 def plan_training(
@@ -79,6 +94,7 @@ def plan_training(
     *,
     loss: Loss,
     seed: int = 0,
+    plain: Iterable[str] = (),
 ) -> TrainPlan:
     """Pack the data into ``out/rows.bin`` and say what would be trained (``out/plan.json``).
 
@@ -93,65 +109,101 @@ def plan_training(
     before = _read_plan(out)
     _same_settings(before, settings, out)
     tokenizer = load_tokenizer(source_of(start))
-    examples = Examples(
-        tokenizer,
-        data,
-        row_tokens=config.row_tokens,
-        system=config.system,
-        all_tokens=loss == "all",
-    )
-    plan = write_plan(examples, config, out, settings=settings, pad=_pad(tokenizer))
+    examples = Examples(tokenizer, data, config, all_tokens=loss == "all", plain=plain)
+    with explained(out):
+        plan = write_plan(examples, config, out, settings=settings, pad=_pad(tokenizer))
     if before is not None and before.data != plan.data:
         shutil.rmtree(out / "resume", ignore_errors=True)
     plan.check(config)
     return plan
 
 
+@dataclass(frozen=True)
+class _Job:
+    """One call of a stage, without its data."""
+
+    start: Checkpoint
+    config: TrainConfig
+    out: Path
+    loss: Loss
+    seed: int
+    names: dict[str, str]
+
+    def settings(self) -> str:
+        return _settings(self.start, self.config, self.loss, self.seed)
+
+    def lineage(self, plan: TrainPlan) -> Lineage:
+        """What goes into the model card."""
+        start = self.start
+        return Lineage(
+            stage="midtrain" if self.loss == "all" else "finetune",
+            base=hub_id(start.base),
+            start=weights_digest(start),
+            data=plan.data,
+            documents=plan.documents,
+            tokens=plan.tokens,
+            supervised_tokens=plan.supervised_tokens,
+            steps=plan.steps,
+            seed=self.seed,
+            config=self.config.model_dump(exclude=set(self.config.cosmetic)),
+            names=self.names,
+            before=read_lineage(Path(start.path)) if start.path else None,
+        )
+
+    def result(self) -> Checkpoint:
+        """The checkpoint that is, or will be, in ``out/model``."""
+        merges = self.config.merge and self.start.adapter
+        adapter = self.config.method == "lora" and not merges
+        return Checkpoint(
+            base=source_of(self.start) if adapter else self.start.base,
+            path=str(self.out / "model"),
+            adapter=adapter,
+            model_name=self.start.model_name,
+        )
+
+
 def _train(
-    start: Checkpoint,
-    data: Iterable[str | Conversation],
-    config: TrainConfig,
-    out: Path,
-    loss: Loss,
-    seed: int,
-    progress: Progress,
+    job: _Job, data: Iterable[str | Conversation], plain: Iterable[str], progress: Progress
 ) -> Checkpoint:
     from transformers import set_seed
 
     from midspec.train.engine import run
 
-    if (out / "model").exists():
-        _same_settings(_read_plan(out), _settings(start, config, loss, seed), out)
-        return _result(start, config, out)
+    if (job.out / "model").exists():
+        _same_settings(_read_plan(job.out), job.settings(), job.out)
+        return job.result()
     with _calm():
-        plan = _plan_once(start, data, config, out, loss, seed)
-        set_seed(seed)
-        with quiet():
-            model = trainable_model(start, config)
-            check_row_length(model, config)
-            trainer = run(model, config, plan, out, seed=seed, progress=progress)
-            save_model(trainer, start, out)
-    return _result(start, config, out)
+        plan = _plan_once(job, data, plain)
+        set_seed(job.seed)
+        with quiet(), explained(job.out):
+            model = trainable_model(job.start, job.config)
+            check_row_length(model, job.config)
+            trainer = run(
+                model,
+                job.config,
+                plan,
+                job.out,
+                seed=job.seed,
+                progress=progress,
+                finish=lambda point: complete(point, job.start),
+            )
+            save_model(trainer, job.start, job.config, job.lineage(plan), job.out)
+    return job.result()
 
 
-def _plan_once(
-    start: Checkpoint,
-    data: Iterable[str | Conversation],
-    config: TrainConfig,
-    out: Path,
-    loss: Loss,
-    seed: int,
-) -> TrainPlan:
+def _plan_once(job: _Job, data: Iterable[str | Conversation], plain: Iterable[str]) -> TrainPlan:
     """The first process packs; the others wait and read."""
     from accelerate import PartialState
 
     state = PartialState(cpu=True) if not _has_gpu() else PartialState()
     if state.is_main_process:
-        plan_training(start, data, config, out, loss=loss, seed=seed)
+        plan_training(
+            job.start, data, job.config, job.out, loss=job.loss, seed=job.seed, plain=plain
+        )
     state.wait_for_everyone()
-    plan = _read_plan(out)
+    plan = _read_plan(job.out)
     if plan is None:
-        raise TrainError(f"the first process wrote no plan in {out}; see its error")
+        raise TrainError(f"the first process wrote no plan in {job.out}; see its error")
     return plan
 
 
@@ -182,16 +234,6 @@ def _same_settings(plan: TrainPlan | None, settings: str, out: Path) -> None:
 def _pad(tokenizer: PreTrainedTokenizerBase) -> int:
     pad: Any = tokenizer.pad_token_id
     return 0 if pad is None else int(pad)  # any token will do: no loss, and nobody sees it
-
-
-def _result(start: Checkpoint, config: TrainConfig, out: Path) -> Checkpoint:
-    adapter = config.method == "lora"
-    return Checkpoint(
-        base=source_of(start) if adapter else start.base,
-        path=str(out / "model"),
-        adapter=adapter,
-        model_name=start.model_name,
-    )
 
 
 @contextlib.contextmanager

@@ -1,0 +1,42 @@
+"""The loss: cross entropy over the labelled tokens, with logits only where it looks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from midspec.train.examples import IGNORE
+
+
+class LabelledLogits:
+    """Compute logits only where a label is: less work and memory with a large vocabulary.
+
+    A hook cuts the hidden states [rows, tokens, width] to [labelled, width] on their way into the
+    output layer. It works inside PEFT, DDP and FSDP wrappers, whatever the architecture.
+    """
+
+    def __init__(self, model: Any) -> None:
+        head: torch.nn.Module = model.get_output_embeddings()
+        self._chosen: torch.Tensor | None = None
+        head.register_forward_pre_hook(self._select)
+
+    def _select(self, _module: torch.nn.Module, args: tuple[torch.Tensor]) -> tuple | None:
+        if self._chosen is None:
+            return None
+        return (args[0][:, :-1][self._chosen].unsqueeze(0),)
+
+    def loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Summed cross entropy in nats over the labelled tokens, in float32."""
+        targets = inputs["labels"][:, 1:]
+        self._chosen = targets != IGNORE
+        try:
+            output: Any = model(
+                input_ids=inputs["input_ids"],
+                position_ids=inputs["position_ids"],
+                use_cache=False,
+            )
+        finally:
+            chosen, self._chosen = self._chosen, None
+        return functional.cross_entropy(output.logits[0].float(), targets[chosen], reduction="sum")

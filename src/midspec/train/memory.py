@@ -1,0 +1,299 @@
+"""Memory and time of a training before it is run, from formulas.
+
+What a GPU holds: weights, gradients, optimizer states, activations of one forward pass, logits,
+and what a framework takes. The activations are counted for the Llama and Qwen family (RMSNorm,
+gated MLP, sdpa attention) as PyTorch keeps them; ``tests/test_train_memory.py`` compares the
+formulas with measured runs on CPU.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from midspec.bases import resolve
+from midspec.errors import TrainError
+from midspec.records import Frozen
+from midspec.train.config import TrainConfig
+
+GIB = 1 << 30
+# Usable memory in GiB and dense bf16 peak in TFLOP/s, from the makers' data sheets.
+GPUS: dict[str, tuple[float, float]] = {
+    "B200": (178.0, 2250.0),
+    "H200": (139.0, 989.0),
+    "H100": (79.0, 989.0),
+    "A100-80GB": (79.0, 312.0),
+    "A100-40GB": (39.0, 312.0),
+    "L40S": (44.0, 362.0),
+    "RTX4090": (23.5, 165.0),
+    "A10G": (22.0, 70.0),
+    "L4": (22.0, 121.0),
+}
+# The sizes of the paper's models (their published configurations); others come from a config.
+KNOWN: dict[str, dict[str, Any]] = {
+    "llama-3.1-8b": {"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336,
+                     "num_hidden_layers": 32, "num_attention_heads": 32,
+                     "num_key_value_heads": 8, "vocab_size": 128256},
+    "qwen2.5-14b": {"model_type": "qwen2", "hidden_size": 5120, "intermediate_size": 13824,
+                    "num_hidden_layers": 48, "num_attention_heads": 40,
+                    "num_key_value_heads": 8, "vocab_size": 152064},
+    "qwen2.5-32b": {"model_type": "qwen2", "hidden_size": 5120, "intermediate_size": 27648,
+                    "num_hidden_layers": 64, "num_attention_heads": 40,
+                    "num_key_value_heads": 8, "vocab_size": 152064},
+    "qwen3-32b": {"model_type": "qwen3", "hidden_size": 5120, "intermediate_size": 25600,
+                  "num_hidden_layers": 64, "num_attention_heads": 64, "head_dim": 128,
+                  "num_key_value_heads": 8, "vocab_size": 151936, "attention_bias": False},
+}  # fmt: skip
+# What saves memory, in the order in which it is tried (each costs more time than the one before).
+CHANGES = {"micro_rows": 1, "activation_checkpointing": True, "parallel": "fsdp"}
+FRAMEWORK = 1.5 * GIB  # CUDA context, kernels and communication buffers
+FRAGMENTS = 1.05  # what the allocator cannot use
+DEFAULT_MFU = (
+    0.35  # share of the peak that such trainings reach; measure yours: deploy/gpu_check.py
+)
+
+
+class Shape(Frozen):
+    """The sizes of a model that memory and time depend on."""
+
+    name: str
+    parameters: int
+    root_parameters: int = Field(description="those outside the layers: embeddings, output, norm")
+    lora_width: int = Field(description="sum of inputs + outputs of all linear layers but the last")
+    hidden: int
+    intermediate: int
+    heads_width: int = Field(description="attention heads times their width")
+    layers: int
+    vocabulary: int
+
+
+class Gpus(Frozen):
+    """``count`` GPUs of one kind."""
+
+    count: int = Field(ge=1)
+    kind: str
+
+    @property
+    def memory(self) -> float:
+        """Usable bytes of one."""
+        return GPUS[self.kind][0] * GIB
+
+    @property
+    def flops(self) -> float:
+        """Peak bf16 operations a second of one."""
+        return GPUS[self.kind][1] * 1e12
+
+
+class Needs(Frozen):
+    """Bytes that one GPU needs at the peak of a step, by what they are for."""
+
+    weights: float
+    gradients: float
+    optimizer: float
+    activations: float
+    logits: float
+    gathered: float = Field(description="fsdp: layers that are whole for a moment")
+    framework: float
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return sum(self.model_dump().values())
+
+
+def parse_gpus(text: str) -> Gpus:
+    """``4xH200``, or ``H200`` for one.
+
+    Raises:
+        TrainError: no number, or a kind that is not in the table.
+
+    Example:
+        >>> parse_gpus("4xH200")
+        Gpus(count=4, kind='H200')
+    """
+    match = re.fullmatch(r"(?:(\d{1,5})x)?([\w-]+)", text)
+    kinds = {kind.lower(): kind for kind in GPUS}
+    if not match or match[2].lower() not in kinds or match[1] == "0":
+        raise TrainError(f"no GPUs {text!r}; write e.g. 4xH200; known: {', '.join(GPUS)}")
+    return Gpus(count=int(match[1] or 1), kind=kinds[match[2].lower()])
+
+
+def shape_of(model: str) -> Shape:
+    """Sizes of a model, without its weights.
+
+    ``model`` is a name in ``KNOWN``, a ``config.json``, or a base (name, folder, hub id).
+
+    Raises:
+        TrainError: it is not a causal language model that transformers knows.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config = _config_of(model, AutoConfig)
+        with torch.device("meta"):
+            made: Any = AutoModelForCausalLM.from_config(config)
+        text = config.get_text_config()
+        return _shape(model, made, text)
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise TrainError(
+            f"cannot read the sizes of {model!r}: {first}; give a config.json, a model's folder "
+            f"or one of {', '.join(KNOWN)}"
+        ) from error
+
+
+def _config_of(model: str, auto: Any) -> Any:
+    if model.lower() in KNOWN:
+        known = dict(KNOWN[model.lower()])
+        return auto.for_model(known.pop("model_type"), tie_word_embeddings=False, **known)
+    path = Path(model)
+    return auto.from_pretrained(path if path.suffix == ".json" else resolve(model))
+
+
+def _shape(name: str, made: Any, config: Any) -> Shape:
+    import torch
+
+    head = made.get_output_embeddings()
+    linear = [m for m in made.modules() if isinstance(m, torch.nn.Linear) and m is not head]
+    heads = config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    layers = sum(p.numel() for p in made.model.layers.parameters())
+    total = sum(p.numel() for p in made.parameters())
+    return Shape(
+        name=name,
+        parameters=total,
+        root_parameters=total - layers,
+        lora_width=sum(m.in_features + m.out_features for m in linear),
+        hidden=config.hidden_size,
+        intermediate=config.intermediate_size,
+        heads_width=heads * width,
+        layers=config.num_hidden_layers,
+        vocabulary=config.vocab_size,
+    )
+
+
+def trainable(shape: Shape, config: TrainConfig) -> int:
+    """Weights that are trained."""
+    if config.method == "lora":
+        return config.lora_rank * shape.lora_width
+    frozen = shape.vocabulary * shape.hidden if config.freeze_embeddings else 0
+    return shape.parameters - frozen
+
+
+def memory_needs(
+    shape: Shape,
+    config: TrainConfig,
+    *,
+    processes: int = 1,
+    bf16: bool = True,
+    supervised_share: float = 1.0,
+    framework: float = FRAMEWORK,
+) -> Needs:
+    """Peak bytes of one process in a step.
+
+    ``supervised_share`` is the share of places with a label: there are no logits elsewhere.
+    """
+    fsdp = config.parallel == "fsdp" and processes > 1
+    part = processes if fsdp else 1
+    n = trainable(shape, config)
+    rows = config.micro_rows or max(1, config.batch_rows // processes)
+    tokens = rows * config.row_tokens
+    copies = 2 if processes > 1 and not fsdp else 1  # DDP keeps the gradients in buckets besides
+    weight_bytes = _weight_bytes(shape, config, n, bf16=bf16, fsdp=fsdp)
+    labels = tokens * supervised_share
+    return Needs(
+        weights=weight_bytes / part,
+        gradients=4 * n * copies / part,
+        optimizer=8 * n / part,
+        activations=_activations(shape, config, tokens, bf16=bf16)
+        + 4 * rows * config.row_tokens**2,  # the mask that keeps documents apart, as it is made
+        logits=labels * shape.vocabulary * (14 if bf16 else 12),
+        gathered=_gathered(shape, n, config, bf16=bf16) if fsdp else 0,
+        framework=framework,
+    )
+
+
+def _weight_bytes(
+    shape: Shape, config: TrainConfig, n_trained: int, *, bf16: bool, fsdp: bool
+) -> float:
+    if config.method == "lora":
+        return (2 if bf16 else 4) * shape.parameters + 4 * n_trained
+    copies = 2 if bf16 and not fsdp else 0  # autocast keeps a bf16 copy for the step
+    return (4 + copies) * shape.parameters
+
+
+def _activations(shape: Shape, config: TrainConfig, tokens: int, *, bf16: bool) -> float:
+    """What autograd keeps of one forward pass, in bytes."""
+    unit = 2 if bf16 else 4
+    lora = config.method == "lora"
+    # Two norms keep their float32 input; a trained norm also its normalized input.
+    norms = 2 * (4 * shape.hidden + unit * shape.hidden * (1 if lora else 2))
+    # Queries, repeated keys and values, the output and its copy in rows.
+    attention = 5 * unit * shape.heads_width
+    mlp = 4 * unit * shape.intermediate  # gate, its activation, up, their product
+    layer = norms + attention + mlp
+    if lora:  # each adapter casts its own copy of its input
+        layer += 4 * 7 * config.lora_rank
+        if bf16:
+            layer += unit * (5 * shape.hidden + shape.heads_width + shape.intermediate)
+    elif bf16:
+        layer += 3 * unit * shape.hidden  # autocast casts once for each projection
+    head = (4 + 2 * unit) * shape.hidden
+    if not config.activation_checkpointing:
+        return tokens * (shape.layers * layer + head)
+    residual = unit if lora else 4
+    return tokens * (shape.layers * residual * shape.hidden + layer + head)
+
+
+def _gathered(shape: Shape, n_trained: int, config: TrainConfig, *, bf16: bool) -> float:
+    """Two layers (the next is fetched early) and the root whole; one layer's whole gradients."""
+    unit = 2 if bf16 else 4
+    one = (shape.parameters - shape.root_parameters) / shape.layers
+    grads = 4 * n_trained / shape.layers
+    root_grads = 0 if config.method == "lora" else 4 * shape.root_parameters
+    return unit * (2 * one + shape.root_parameters) + grads + root_grads
+
+
+def flops_per_token(shape: Shape, config: TrainConfig) -> float:
+    """Operations a token: 2 a weight forward, 2 backward, 2 for a trained weight's gradient.
+
+    Attention adds its (causal) products; checkpointing a second forward pass.
+    """
+    n_matrix = shape.parameters - shape.vocabulary * shape.hidden  # looking up costs nothing
+    attention = 2 * shape.layers * shape.heads_width * config.row_tokens
+    forward = 2 * n_matrix + attention
+    n = min(trainable(shape, config), n_matrix)
+    again = forward if config.activation_checkpointing else 0
+    return 3 * forward - 2 * (n_matrix - n) + again
+
+
+def estimated_seconds(
+    shape: Shape, config: TrainConfig, gpus: Gpus, tokens: int, mfu: float = DEFAULT_MFU
+) -> float:
+    """Seconds for ``tokens`` at a share ``mfu`` of the GPUs' peak."""
+    return tokens * flops_per_token(shape, config) / (gpus.flops * gpus.count * mfu)
+
+
+def fits(needs: Needs, gpus: Gpus) -> bool:
+    """Whether it fits, with room for fragments."""
+    return needs.total * FRAGMENTS <= gpus.memory
+
+
+def advise(
+    shape: Shape, config: TrainConfig, gpus: Gpus, *, supervised_share: float = 1.0
+) -> TrainConfig | None:
+    """The settings with the fewest changes that fit; None if none does.
+
+    Tried in this order: as asked, one row a pass, activation checkpointing, fsdp.
+    """
+    n = len(CHANGES) if gpus.count > 1 else len(CHANGES) - 1
+    for count in range(n + 1):
+        tried = config.model_copy(update=dict(list(CHANGES.items())[:count]))
+        needs = memory_needs(shape, tried, processes=gpus.count, supervised_share=supervised_share)
+        if fits(needs, gpus):
+            return tried
+    return None
