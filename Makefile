@@ -38,6 +38,8 @@ bench: $(STAMP)  ## benchmarks against named peers, medians of repeats
 	$(PY) benchmarks/training.py
 	$(PY) benchmarks/scoring.py
 	$(PY) benchmarks/end_to_end.py
+	$(PY) benchmarks/dedup.py --n 20000
+	$(PY) -m benchmarks.generation --documents 2000 --resume 20000
 
 terrarium: $(STAMP)  ## rebuild the terrarium's world and base (about 5 minutes)
 	$(PY) -m midspec.cli terrarium build
