@@ -40,7 +40,7 @@ from midspec.corpus.projection import Cost, Pilot, Projection, cost, project, ru
 from midspec.corpus.restate import About, Mood, RestateConfig, restate_documents
 from midspec.corpus.tree import Tree
 
-VERSION = 1
+VERSION = 2
 """Part of the key of plans and documents; raise it when equal requests give other records."""
 
 __all__ = [
