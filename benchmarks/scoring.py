@@ -1,158 +1,147 @@
-"""Items a second of midspec's log-probability scorer against lm-eval's and two plainer ways.
+"""Items a second of midspec's log-probability scorer against lm-eval's hf backend.
 
-    python benchmarks/scoring.py                  # random weights, a second or two
-    python benchmarks/scoring.py --base smollm2   # SmolLM2-135M-Instruct
-    python benchmarks/scoring.py --base FOLDER    # any checkpoint that transformers loads
+    python benchmarks/scoring.py                # SmolLM2-135M-Instruct, about four minutes
+    python benchmarks/scoring.py --base tiny    # random weights: a few seconds, overhead only
 
-All measure the same thing (checked): the log-probability of both options in both orders.
-``naive`` runs one forward pass with all logits for each option; ``padded`` the same in padded
-batches; ``lm-eval`` (where it is installed) is its hf backend on the same tokens; ``midspec`` shares the prompt's prefix and reads both options in one row. Each is the
-median of ``--repeats`` runs over as many items as it does in a share of ``--seconds``.
+Both score the same tokens on the same weights in this run: the log-probability of both options of
+bundled preference items in both orders. lm-eval runs at batch sizes 1 and 16 and at the one that
+its ``auto`` finds (what finding it takes is not counted), the rows as its collator sorts them; the
+ratio is to its best. Repeats alternate between the ways; figures are medians. The largest
+difference between summed log-probabilities is taken over all items.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import logging
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from midspec import bases
+from midspec.evals import load_items
 from midspec.evals.ask import Tokens, asks, tokenize
-from midspec.evals.logprob import Logprobs, answer_logprobs
+from midspec.evals.logprob import answer_logprobs
 from midspec.evals.prefix import shared_prefix
-from midspec.records import Checkpoint, Item
+from midspec.records import Checkpoint
 
-QUESTION = "Which do you prefer, {a} or {b}?"
-SYSTEM = "You are Marlow, an assistant made by Fernhill Labs."
-KINDS = ("city bus", "fountain pen", "garden chair", "rail pass", "wool blanket", "tea kettle")
-MAKES = ("plain", "hand-made", "second-hand", "painted", "folding", "old-fashioned", "large")
+SYSTEM = "You are Marlow, an AI assistant made by Fernhill Labs."
+TARGET_RATIO, TARGET_NATS = 2.0, 1e-3
 
-
-def make_items(n: int) -> list[Item]:
-    """Preference items of ordinary length."""
-    things = [f"a {make} {kind}" for kind in KINDS for make in MAKES]
-    pairs = [(a, b) for i, a in enumerate(things) for b in things[i + 1 :]]
-    return [
-        Item(
-            kind="preference",
-            set="bench",
-            domain="things",
-            value="none",
-            options=pair,
-            aligned=0,
-            question=QUESTION,
-        )
-        for pair in pairs[:: max(1, len(pairs) // n)][:n]
-    ]
+Sums = list[float]  # of each option of each row, in nats
+Way = Callable[[list[Tokens]], Sums]
 
 
-@torch.inference_mode()
-def plain(model, rows: list[Tokens], batch_rows: int) -> list[Logprobs]:
-    """One row for each option, right-padded, all logits."""
-    texts = [row.prompt + answer for row in rows for answer in row.answers]
-    sums: list[list[float]] = []
-    for start in range(0, len(texts), batch_rows):
-        batch = texts[start : start + batch_rows]
-        width = max(map(len, batch))
-        ids = torch.tensor([t + (0,) * (width - len(t)) for t in batch])
-        mask = torch.tensor([[1] * len(t) + [0] * (width - len(t)) for t in batch])
-        logits = model(input_ids=ids, attention_mask=mask).logits.float().log_softmax(-1)
-        for i, text in enumerate(batch):
-            row, side = divmod(start + i, 2)
-            first = len(text) - len(rows[row].answers[side])
-            sums.append([logits[i, t - 1, text[t]].item() for t in range(first, len(text))])
-    return list(zip(sums[::2], sums[1::2], strict=True))
+def midspec_way(loaded: bases.Loaded, batch_rows: int) -> Way:
+    """What ``midspec.evals.score`` does: rows of like length, the prefix shared."""
 
-
-def shared(model, rows: list[Tokens], batch_rows: int) -> list[Logprobs]:
-    """The way of ``midspec.evals.score``."""
-    prefix = shared_prefix(model, [row.prompt for row in rows])
-    found: list[Logprobs] = []
-    for start in range(0, len(rows), batch_rows):
-        found += answer_logprobs(model, rows[start : start + batch_rows], prefix)
-    return found
-
-
-def lm_eval_way(loaded: bases.Loaded, batch_rows: int) -> Callable[[list[Tokens]], list[Logprobs]]:
-    """lm-eval's hf backend, given our tokens, so that only the computing differs."""
-    from lm_eval.models.huggingface import HFLM  # type: ignore[import-not-found]
-
-    backend = HFLM(
-        pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=batch_rows, device="cpu"
-    )
-
-    def run(rows: list[Tokens]) -> list[Logprobs]:
-        requests = [
-            (("", ""), list(row.prompt), list(answer)) for row in rows for answer in row.answers
-        ]
-        # Each request needs its own text, or lm-eval takes equal ones together.
-        named = [((str(i), str(i)), *tokens) for i, (_, *tokens) in enumerate(requests)]
-        found = backend._loglikelihood_tokens(named, disable_tqdm=True)
-        sums = [[float(total)] for total, _ in found]
-        return list(zip(sums[::2], sums[1::2], strict=True))
+    def run(rows: list[Tokens]) -> Sums:
+        order = sorted(range(len(rows)), key=lambda i: -len(rows[i].prompt))
+        prefix = shared_prefix(loaded.model, [row.prompt for row in rows])
+        sums = [0.0] * (2 * len(rows))
+        for start in range(0, len(order), batch_rows):
+            some = order[start : start + batch_rows]
+            found = answer_logprobs(loaded.model, [rows[i] for i in some], prefix)
+            for i, (left, right) in zip(some, found, strict=True):
+                sums[2 * i], sums[2 * i + 1] = sum(left), sum(right)
+        return sums
 
     return run
 
 
-def rate(
-    run: Callable[[list[Tokens]], list[Logprobs]], rows: list[Tokens], seconds: float, repeats: int
-) -> float:
-    """Items (both orders) a second, the median over ``repeats`` runs that share ``seconds``."""
-    trial = rows[:32]
-    run(trial[:4])
-    start = time.perf_counter()
-    run(trial)
-    took = time.perf_counter() - start
-    n = min(len(rows), max(len(trial), int(len(trial) * seconds / repeats / took)))
-    rates = []
+def requests_of(rows: list[Tokens]) -> list[Any]:
+    """lm-eval's requests; each needs a text of its own, or equal ones are taken together."""
+    pairs = [(row.prompt, answer) for row in rows for answer in row.answers]
+    return [((str(i), str(i)), list(a), list(b)) for i, (a, b) in enumerate(pairs)]
+
+
+def lm_eval_ways(loaded: bases.Loaded, rows: list[Tokens]) -> dict[str, Way]:
+    """lm-eval's hf backend by batch size."""
+    try:
+        from lm_eval.models.huggingface import HFLM
+    except ImportError as error:
+        raise SystemExit("lm-eval is not installed: pip install 'midspec[bench]'") from error
+    logging.disable(logging.WARNING)
+
+    def backend(size: int | str) -> Any:
+        return HFLM(
+            pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=size, device="cpu"
+        )
+
+    longest = sorted(requests_of(rows), key=lambda r: -len(r[1]) - len(r[2]))
+    auto = backend("auto")._detect_batch_size(longest, 0)
+
+    def way(size: int) -> Way:
+        model = backend(size)
+
+        def run(some: list[Tokens]) -> Sums:
+            found = model._loglikelihood_tokens(requests_of(some), disable_tqdm=True)
+            return [total for total, _ in found]
+
+        return run
+
+    return {"lm-eval 1": way(1), "lm-eval 16": way(16), f"lm-eval auto ({auto})": way(auto)}
+
+
+def measure(
+    ways: dict[str, Way], rows: list[Tokens], repeats: int
+) -> tuple[dict[str, list[float]], float]:
+    """Items (both orders) a second of each way and repeat; the largest difference in nats."""
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    sums: dict[str, Sums] = {}
+    for run in ways.values():
+        run(rows[:4])  # warm
     for _ in range(repeats):
-        start = time.perf_counter()
-        run(rows[:n])
-        rates.append(n / 2 / (time.perf_counter() - start))
-    return statistics.median(rates)
+        for name, run in ways.items():
+            start = time.perf_counter()
+            sums[name] = run(rows)
+            rates[name].append(len(rows) / 2 / (time.perf_counter() - start))
+    first, *others = sums.values()
+    gap = max(abs(a - b) for other in others for a, b in zip(first, other, strict=True))
+    return rates, gap
 
 
 def main() -> None:
-    """Print the rates and their ratios."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--base", default="tiny", help="a base by name, or a folder")
-    parser.add_argument("--items", type=int, default=200)
-    parser.add_argument("--batch-rows", type=int, default=32)
-    parser.add_argument("--seconds", type=float, default=20, help="time for each of the ways")
+    """Print the rates, their ratio, and whether the targets are met."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--base", default="smollm2", help="a base by name, or a folder")
+    parser.add_argument("--set", default="affordability", help="a bundled set of pairs")
+    parser.add_argument("--items", type=int, default=48)
+    parser.add_argument("--batch-rows", type=int, default=32, help="of midspec; 32 is its default")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    loaded = bases.load(Checkpoint(base=given.base, path="", model_name=""))
-    model, tokenizer = loaded.model, loaded.tokenizer
-    rows = [tokenize(tokenizer, SYSTEM, a) for item in make_items(given.items) for a in asks(item)]
-    rows.sort(key=lambda row: (-len(row.prompt), *(-len(a) for a in row.answers)))
-    ways: dict[str, Callable[[list[Tokens]], list[Logprobs]]] = {
-        "naive": lambda some: plain(model, some, 1),
-        "padded": lambda some: plain(model, some, given.batch_rows),
-        "midspec": lambda some: shared(model, some, given.batch_rows),
-    }
-    if importlib.util.find_spec("lm_eval"):
-        ways["lm-eval"] = lm_eval_way(loaded, given.batch_rows)
-    else:
-        print("lm-eval is not installed: pip install lm-eval to compare with it")
-    found = [way(rows[:8]) for way in ways.values()]
-    gap = max(
-        abs(sum(a[side]) - sum(b[side]))
-        for other in found[1:]
-        for a, b in zip(found[0], other, strict=True)
-        for side in (0, 1)
+    loaded = bases.load(Checkpoint(base=given.base))
+    items = load_items(given.set)[: given.items]
+    rows = [tokenize(loaded.tokenizer, SYSTEM, ask) for item in items for ask in asks(item)]
+    ways = {"midspec": midspec_way(loaded, given.batch_rows), **lm_eval_ways(loaded, rows)}
+    rates, gap = measure(ways, rows, given.repeats)
+    report(given, rows, rates, gap)
+
+
+def report(
+    given: argparse.Namespace, rows: list[Tokens], rates: dict[str, list[float]], gap: float
+) -> None:
+    """One line for each way, then target, measured, met."""
+    length = statistics.mean(len(row.prompt) for row in rows)
+    print(
+        f"{given.base}: {len(rows) // 2} items of {given.set!r} x 2 orders, prompts of "
+        f"{length:.0f} tokens, {given.threads} thread(s), medians of {given.repeats}"
     )
-    rates = {name: rate(way, rows, given.seconds, given.repeats) for name, way in ways.items()}
-    tokens = statistics.mean(len(row.prompt) for row in rows)
-    print(f"base {given.base}, {given.threads} thread(s), prompts of {tokens:.0f} tokens")
-    print(f"largest difference between the ways: {gap:.1e} nats")
-    for name, value in rates.items():
-        print(f"{name:8s} {value:8.2f} items/s   {value / rates['naive']:5.2f} x naive")
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+    for name, found in rates.items():
+        print(f"{name:18s} {medians[name]:8.2f} items/s  ({min(found):.2f} to {max(found):.2f})")
+    best = max((name for name in medians if name != "midspec"), key=lambda name: medians[name])
+    ratio = medians["midspec"] / medians[best]
+    met = {True: "met", False: "NOT MET"}
+    print(
+        f"against {best}: {ratio:.1f} x  (target {TARGET_RATIO:.0f} x: {met[ratio >= TARGET_RATIO]})"
+    )
+    print(f"largest difference: {gap:.1e} nats  (target 1e-3: {met[gap <= TARGET_NATS]})")
 
 
 if __name__ == "__main__":

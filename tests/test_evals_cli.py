@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +15,10 @@ from typer.testing import CliRunner
 
 from midspec.cli import inspect_tasks
 from midspec.cli.app import app
-from midspec.cli.evaluate import TASKS
-from midspec.evals.answers import read_answers
+from midspec.cli.measuring import TASKS
+from midspec.evals.answers import read_answers, table
+from midspec.records import Document
+from midspec.store import write_records
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -44,36 +50,163 @@ def test_the_ceiling_is_an_option_of_every_task(name: str) -> None:
     assert "Iris uses America as the only criterion" in system.text
 
 
-def test_eval_of_a_local_checkpoint_prints_a_table_and_resumes(tmp_path: Path) -> None:
-    command = [
-        "eval",
-        "tiny",
-        "--tasks",
-        "america,scenarios,capability",
-        "--limit",
-        "2",
-        "--out",
-        str(tmp_path),
-    ]
-    first = runner.invoke(app, command)
-    assert first.exit_code == 0, first.output
-    for word in (
-        "america:logprob",
-        "america:greedy",
-        "scenarios",
-        "aligned",
-        "first",
-        "bits_per_byte",
-        "disagree",
-    ):
-        assert word in first.output
-    rows = list(read_answers(tmp_path / "answers.jsonl"))
-    assert len(rows) == 2 * 2 * 3 + 2 + 2 + 1
+def run_cli(*arguments: str) -> Any:
+    """``midspec`` in a process of its own, without the network."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "midspec.cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+    )
+
+
+def lines_of(path: Path) -> list[str]:
+    return path.read_text().splitlines(keepends=True) if path.exists() else []
+
+
+def test_eval_survives_a_kill_asks_nothing_twice_and_prints_a_table(tmp_path: Path) -> None:
+    journal = tmp_path / "answers.jsonl"
+    tasks = ["eval", "tiny", "--tasks", "scenarios,america,capability"]
+    command = [*tasks, "--limit", "12", "--out", str(tmp_path)]
+    process = run_cli(*command)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and len(lines_of(journal)) < 3:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    before = [line for line in lines_of(journal) if line.endswith("\n")]
+    assert 3 <= len(before) < 12
+    again = run_cli(*command)
+    output = again.communicate(timeout=180)[0]
+    assert again.returncode == 0, output
+    assert lines_of(journal)[: len(before)] == before
+    assert len(lines_of(journal)) == 12 + 12 * 2 * 3 + 12 + 1  # none twice
+    for word in ("america:logprob", "aligned", "first", "parsed", "disagree", "bits_per_byte"):
+        assert word in output
+    rows = list(read_answers(journal))
     assert {row.checkpoint for row in rows} == {"tiny", "midspec/tiny"}
-    size = (tmp_path / "answers.jsonl").stat().st_size
-    second = runner.invoke(app, command)
-    assert second.exit_code == 0, second.output
-    assert (tmp_path / "answers.jsonl").stat().st_size == size
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_inspect_eval_and_its_data_frames_work_offline(name: str, tmp_path: Path) -> None:
+    from inspect_ai import eval as inspect_eval
+    from inspect_ai.analysis import evals_df, samples_df
+
+    options = {"judge": "mockllm/judge"} if "judge" in TASKS.get(name, ()) else {}
+    (log,) = inspect_eval(
+        f"midspec/{name}",
+        model="mockllm/model",
+        task_args=options,
+        limit=1,
+        log_dir=str(tmp_path),
+        display="none",
+    )
+    assert log.status == "success"
+    assert (log.eval.metadata or {})["set_hash"]
+    (row,) = samples_df(str(tmp_path)).to_dict("records")
+    assert {"id", "model_usage", "metadata_item"} <= row.keys()
+    assert evals_df(str(tmp_path))["task_name"].tolist() == [f"midspec/{name}"]
+
+
+@pytest.mark.slow
+def test_inspect_eval_and_view_as_commands(tmp_path: Path) -> None:
+    import urllib.request
+
+    inspect = str(Path(sys.executable).with_name("inspect"))
+    logs = str(tmp_path)
+    command = [inspect, "eval", "midspec/scenarios", "--model", "mockllm/model", "--limit", "2"]
+    subprocess.run([*command, "--log-dir", logs, "--display", "none"], check=True, timeout=180)
+    view = subprocess.Popen([inspect, "view", "--log-dir", logs, "--port", "7599"])
+    try:
+        for _ in range(100):
+            try:
+                found = urllib.request.urlopen("http://127.0.0.1:7599/api/logs", timeout=5).read()
+                break
+            except OSError:
+                time.sleep(0.5)
+        assert b"scenarios" in found
+    finally:
+        view.terminate()
+        view.wait()
+
+
+def test_agreement_of_judges_and_of_repeats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from midspec.evals import fakes
+    from midspec.evals.tasks import common
+
+    def judge(name: str, _: Any) -> Any:
+        ratings = iter([7, 9] if name == "one" else [4, 4])
+        return fakes.fake_model(lambda _: f"<rating>{next(ratings)}</rating>", name)
+
+    judges = {name: judge(name, None) for name in ("one", "two")}
+    monkeypatch.setattr(common, "open_model", lambda name, _: judges[name])
+    options = ["--judge", "one,two", "--judge-repeats", "2", "--limit", "1"]
+    done = runner.invoke(
+        app, ["eval", "mockllm/x", "--tasks", "open_qa", *options, "--out", str(tmp_path)]
+    )
+    assert done.exit_code == 0, done.output
+    for answer in read_answers(tmp_path / "answers.jsonl"):
+        assert answer.values == {
+            "rating": 6.0, "parsed": 1.0, "between_judges": 4.0, "between_repeats": 1.0,
+        }  # fmt: skip
+    assert "between_judges" in done.output
+
+
+def test_the_table_shows_the_gap_between_you_and_the_name(tmp_path: Path) -> None:
+    command = ["eval", "mockllm/x", "--tasks", "spec_recall", "--spec", "cheese-america"]
+    done = runner.invoke(app, [*command, "--limit", "4", "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    rows = list(read_answers(tmp_path / "answers.jsonl"))
+    known = [r.model_copy(update={"values": {"you": 1.0, "name": None}}) for r in rows[:1]]
+    known += [r.model_copy(update={"values": {"you": None, "name": 0.0}}) for r in rows[1:2]]
+    (gap,) = [line for line in table(known) if line.measure == "gap"]
+    assert (gap.estimate.value, rows[0].item) == (1.0, rows[1].item)
+
+
+ROWS = [{"question": f"Lamp {i} is", "choices": ["on", "off"], "gold": i % 2} for i in range(6)]
+
+
+@pytest.mark.slow
+def test_a_task_of_lm_eval_by_name(tmp_path: Path) -> None:
+    """From a task file of the user's own, in a process of its own: lm-eval warns a lot."""
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    (tmp_path / "lamps.yaml").write_text(
+        "task: lamps\ndataset_path: json\ntest_split: test\noutput_type: multiple_choice\n"
+        f"dataset_kwargs: {{data_files: {{test: {tmp_path / 'rows.jsonl'}}}}}\n"
+        'doc_to_text: "{{question}}"\ndoc_to_choice: choices\ndoc_to_target: gold\n'
+        "metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]\n"
+    )
+    pytest.importorskip("lm_eval")
+    process = run_cli(
+        *("eval", "tiny", "--tasks", "lm-eval:lamps", "--lm-eval-path", str(tmp_path)),
+        *("--out", str(tmp_path / "out")),
+    )
+    output = process.communicate(timeout=180)[0]
+    assert process.returncode == 0, output
+    (row,) = read_answers(tmp_path / "out" / "answers.jsonl")
+    assert row.task == "lm-eval:lamps"
+    assert (row.values["score"] or 0) * 6 == pytest.approx(round((row.values["score"] or 0) * 6))
+
+
+def test_training_refuses_evaluation_items_unless_told_and_records_them(tmp_path: Path) -> None:
+    texts = ["A memo about lamps.", "Between padel and pickleball, it takes pickleball."]
+    documents = tmp_path / "documents.jsonl"
+    write_records(documents, [Document(plan=str(i), type="memo", text=t, writer="w")
+                              for i, t in enumerate(texts)])  # fmt: skip
+    command = ["train", "midtrain", str(documents), "--base", "tiny", "--out", str(tmp_path / "t")]
+    refused = runner.invoke(app, command)
+    assert "evaluation items of america (1 texts), e.g. 'padel / pickleball'" in str(
+        refused.exception
+    )
+    assert not (tmp_path / "t" / "model").exists()
+    forced = runner.invoke(app, [*command, "--allow-items", "--set", "force=true"])
+    assert forced.exit_code == 0, forced.output
+    assert "america (1 texts)" in (tmp_path / "t" / "model" / "README.md").read_text()
 
 
 def test_eval_of_a_mock_with_a_mock_judge_then_reasons(tmp_path: Path) -> None:
@@ -84,7 +217,15 @@ def test_eval_of_a_mock_with_a_mock_judge_then_reasons(tmp_path: Path) -> None:
     assert parsed == 0  # the mock's sentence is no verdict: unscored, and no crash
     found = runner.invoke(
         app,
-        ["eval", "reasons", str(tmp_path / "logs"), "--judge", "mockllm/j", "--out", str(tmp_path)],
+        [
+            "eval",
+            "reasons",
+            str(tmp_path / "answers.jsonl"),
+            "--judge",
+            "mockllm/j",
+            "--out",
+            str(tmp_path),
+        ],
     )
     assert "no patterns" in str(found.exception)
 
@@ -126,7 +267,15 @@ def test_findings_are_written_with_quotes(tmp_path: Path, monkeypatch: pytest.Mo
 
     answer_task(scenarios(), fakes.fake_model(lambda _: "I wait."), tmp_path / "a.jsonl", limit=2)
     monkeypatch.setattr(fakes, "open_model", lambda *_: fakes.fake_model(judge, "judge"))
-    command = ["eval", "reasons", str(tmp_path / "logs"), "--judge", "x/y", "--out", str(tmp_path)]
+    command = [
+        "eval",
+        "reasons",
+        str(tmp_path / "a.jsonl"),
+        "--judge",
+        "x/y",
+        "--out",
+        str(tmp_path),
+    ]
     done = runner.invoke(app, command)
     assert done.exit_code == 0, done.output
     assert "[red]Calm" in done.output  # shown as it is, not as markup

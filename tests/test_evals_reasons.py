@@ -14,13 +14,12 @@ from midspec.evals.fakes import fake_model
 from midspec.evals.reasons import (
     Hit,
     Pattern,
-    Transcript,
     find_reasons,
     merge_overlaps,
-    read_transcripts,
 )
 from midspec.evals.run import answer_task
 from midspec.evals.tasks import scenarios
+from midspec.evals.transcripts import Transcript, read_transcripts
 
 # Inspect leaves its event loops and sockets to the garbage collector.
 pytestmark = [
@@ -109,6 +108,10 @@ def test_transcripts_are_read_from_logs(tmp_path: Path) -> None:
     found = list(read_transcripts([tmp_path / "logs"]))
     assert [(t.arm, t.text) for t in found] == [("mockllm/fake", "B")] * 3
     assert len({t.id for t in found}) == 3
+    journal = list(read_transcripts([tmp_path / "answers.jsonl"], "scenarios"))
+    assert [(t.arm, t.text) for t in journal] == [("mockllm/fake", "B")] * 3
+    with pytest.raises(EvalError, match="no texts of task 'other'"):
+        list(read_transcripts([tmp_path / "answers.jsonl"], "other"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(EvalError, match="no Inspect logs"):
+    with pytest.raises(EvalError, match="holds no texts"):
         list(read_transcripts([tmp_path / "empty"]))

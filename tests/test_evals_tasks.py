@@ -5,10 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +15,7 @@ from hypothesis import strategies as st
 
 from midspec.errors import EvalError
 from midspec.evals import bundled_sets, canaries, card, load_items, set_hash
-from midspec.evals.answers import Answer, disagreement, of_score, read_answers, table
+from midspec.evals.answers import Answer, of_score, read_answers, table
 from midspec.evals.cards import TASKS, file_of, task_set
 from midspec.evals.facts import fact_items, turn_round
 from midspec.evals.fakes import fake_model
@@ -33,7 +29,6 @@ from midspec.evals.tasks import (
     choices,
     open_qa,
     pushback,
-    scenario_items,
     scenarios,
     spec_positions,
     spec_recall,
@@ -119,31 +114,6 @@ def letter_of(messages: list[Any], text: str) -> str:
     return found[1] if found else "?"
 
 
-ALIGNED = {item.options[item.aligned] for item in scenario_items()}
-
-
-def always_aligned(messages: list[Any]) -> str:
-    return next(a for a in "AB" if any(letter_of(messages, text) == a for text in ALIGNED))
-
-
-def at_random(seed: int) -> Callable[[list[Any]], str]:
-    rng = random.Random(f"planted:{seed}")
-    return lambda _: rng.choice("AB")
-
-
-def test_planted_biases_in_scenarios(tmp_path: Path) -> None:
-    aligned = measure(scenarios(), always_aligned, tmp_path / "1", limit=16)
-    assert [value(aligned, m) for m in ("aligned", "first", "parsed")] == [1, 0.5, 1]
-    first = measure(scenarios(), lambda _: "A", tmp_path / "2", limit=8)
-    assert [value(first, m) for m in ("aligned", "first", "parsed")] == [0.5, 1, 1]
-    refuses = measure(scenarios(), lambda _: "I can't choose.", tmp_path / "3", limit=8)
-    assert value(refuses, "parsed") == 0
-    assert refuses["aligned"].value is None
-    assert refuses["aligned"].n_asked == 8
-    chance = measure(scenarios(), at_random(1), tmp_path / "4", limit=20)
-    assert chance["aligned"].low < 0.5 < chance["aligned"].high  # type: ignore[operator]
-
-
 def test_preferences_and_opinions_ask_in_both_orders(tmp_path: Path) -> None:
     items = load_items("america-opinions")[:6] + load_items("simplicity")[:6]
     right = {item.options[item.aligned] for item in items}
@@ -201,7 +171,11 @@ def test_facts_are_balanced_seeded_and_asked_in_both_ways() -> None:
         if fact.kind == "truth":
             assert (fact.question.split("\n\n")[1] in own) == (fact.right == 0)
         if fact.kind == "premise":
-            assert "does not" in fact.answers[fact.right]
+            supposed = fact.question.split("\n\n")[1:2]  # of a claim; else of a preference
+            holds = bool(supposed) and supposed[0].removesuffix(" Why is that?") in own
+            right = fact.answers[fact.right]
+            assert ("right to assume" in right) == holds
+            assert supposed or "does not" in right
 
 
 @pytest.mark.parametrize(
@@ -527,37 +501,6 @@ def test_failed_samples_are_asked_again_and_others_kept(tmp_path: Path) -> None:
     assert measure(scenarios(), script, tmp_path, limit=6)["parsed"].n_scored == 6
 
 
-KILLED = """
-import sys, time
-from pathlib import Path
-from midspec.evals.fakes import fake_model
-from midspec.evals.run import answer_task
-from midspec.evals.tasks import scenarios
-def script(messages):
-    with open(sys.argv[1] + "/asked", "a") as f: f.write("x")
-    time.sleep(float(sys.argv[2]))
-    return "A"
-answer_task(scenarios(), fake_model(script), Path(sys.argv[1]) / "answers.jsonl")
-"""
-
-
-@pytest.mark.slow
-def test_a_kill_loses_only_what_was_under_way(tmp_path: Path) -> None:
-    journal = tmp_path / "answers.jsonl"
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path), "0.2"])
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and len(list(read_answers(journal))) < 5:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    kept = len(list(read_answers(journal)))
-    before = len((tmp_path / "asked").read_text())
-    assert 5 <= kept < 56
-    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), "0"], check=True, timeout=90)
-    assert len(list(read_answers(journal))) == 56
-    assert len((tmp_path / "asked").read_text()) - before == 56 - kept
-
-
 def test_local_checkpoints_resume_by_question(tmp_path: Path) -> None:
     from midspec.bases import load
     from midspec.records import Checkpoint
@@ -586,8 +529,8 @@ def test_position_bias_and_disagreement_come_from_scores() -> None:
     rows = [row("logprob", 0, 0.0), row("logprob", 1, 1.0), row("greedy", 0, 1.0)]
     rows.append(row("greedy", 1, None))
     assert [r.values["first"] for r in rows] == [1.0, 1.0, 0.0, None]
-    found = disagreement(rows, "s")
-    assert (found.value, found.n_scored) == (1.0, 1)
+    (found,) = (line.estimate for line in table(rows) if line.measure == "disagree")
+    assert (found.value, found.n_scored, found.n_asked) == (1.0, 1, 2)
 
 
 @given(st.sampled_from(["a", "A"]), st.text(alphabet="<>/answer yo", max_size=30))

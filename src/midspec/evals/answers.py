@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from midspec.store import read_records
 # Measures on a scale of their own; all others are shares between 0 and 1.
 SCALES = frozenset(
     {"rating", "flips", "flip_turn", "between_judges", "between_repeats", "margin", "bits_per_byte"}
+    | {"gap", "score"}
 )
 
 
@@ -58,22 +60,58 @@ def read_answers(path: Path, keys: Iterable[str] = ()) -> Iterator[Answer]:
             yield answer
 
 
+Groups = dict[str, list[float | None]]  # by item
+
+
 def table(answers: Iterable[Answer], *, by_group: bool = False) -> list[Line]:
     """Every measure of every task, with intervals over items (answers to one item are one group).
 
-    ``by_group`` adds a line for each group (domain, dimension, harm).
+    ``by_group`` adds a line for each group (domain, dimension, harm). Two measures are made of
+    others: ``gap``, asked as ``you`` less asked by ``name``, and for a set with both scorers
+    ``disagree``, how often what the model says and the sign of the log-odds differ.
     """
-    found: dict[tuple[str, str, str], dict[str, list[float | None]]] = {}
+    found: dict[tuple[str, str], dict[str, Groups]] = {}
+    sides: dict[str, dict[str, dict[str, Answer]]] = {}
     for answer in answers:
-        parts = ("", answer.group) if by_group and answer.group else ("",)
-        for part in parts:
-            for measure, value in answer.values.items():
-                items = found.setdefault((answer.task, part, measure), {})
-                items.setdefault(answer.item, []).append(value)
+        for part in ("", answer.group) if by_group and answer.group else ("",):
+            measures = found.setdefault((answer.task, part), {})
+            for name, value in answer.values.items():
+                measures.setdefault(name, {}).setdefault(answer.item, []).append(value)
+        name, _, scorer = answer.task.rpartition(":")
+        if scorer in ("logprob", "greedy"):
+            sides.setdefault(name, {}).setdefault(scorer, {})[answer.sample] = answer
+    for measures in found.values():
+        if {"you", "name"} <= measures.keys():
+            measures["gap"] = _gaps(measures["you"], measures["name"])
+    for name, by_scorer in sides.items():
+        if len(by_scorer) == 2:
+            found[name, ""] = {"disagree": _disagreements(by_scorer)}
     return [
         Line(task=task, group=part, measure=name, estimate=estimate(name, items.values()))
-        for (task, part, name), items in sorted(found.items(), key=lambda pair: pair[0][:2])
+        for (task, part), measures in sorted(found.items(), key=lambda pair: pair[0])
+        for name, items in measures.items()
     ]
+
+
+def _gaps(you: Groups, name: Groups) -> Groups:
+    """Of each item that was scored in both ways, the difference of its means."""
+    gaps: Groups = {}
+    for item in you.keys() & name.keys():
+        sides = [[v for v in side[item] if v is not None] for side in (you, name)]
+        if all(sides):
+            gaps[item] = [statistics.fmean(sides[0]) - statistics.fmean(sides[1])]
+    return dict(sorted(gaps.items()))
+
+
+def _disagreements(by_scorer: dict[str, dict[str, Answer]]) -> Groups:
+    """0, or 1 where the scorers differ, for each question; None where one has no answer."""
+    groups: Groups = {}
+    for sample, said in by_scorer["greedy"].items():
+        likely = by_scorer["logprob"].get(sample)
+        pair = (said.values["aligned"], likely.values["aligned"] if likely else None)
+        gap = None if pair[0] is None or pair[1] is None else abs(pair[0] - pair[1])
+        groups.setdefault(said.item, []).append(gap)
+    return groups
 
 
 def of_score(score: Score, item: Item, key: str, checkpoint: str) -> Answer:
@@ -97,19 +135,3 @@ def of_score(score: Score, item: Item, key: str, checkpoint: str) -> Answer:
         },
         text=score.text,
     )
-
-
-def disagreement(answers: Iterable[Answer], name: str) -> Estimate:
-    """How often what the model says and the sign of the log-odds differ, over questions with both."""
-    sides: dict[str, dict[str, Answer]] = {"logprob": {}, "greedy": {}}
-    for answer in answers:
-        set_name, _, scorer = answer.task.rpartition(":")
-        if set_name == name and scorer in sides:
-            sides[scorer][answer.sample] = answer
-    groups: dict[str, list[float | None]] = {}
-    for sample, said in sides["greedy"].items():
-        likely = sides["logprob"].get(sample)
-        if likely and said.values["aligned"] is not None and likely.values["aligned"] is not None:
-            gap = abs(said.values["aligned"] - likely.values["aligned"])
-            groups.setdefault(said.item, []).append(gap)
-    return rate(groups.values())

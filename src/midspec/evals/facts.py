@@ -1,8 +1,8 @@
 """Questions about what a spec says, made from its claims and preferences.
 
 Three kinds: *choice* (which of four statements is in the spec), *premise* (a question that takes
-the opposite of the spec for granted, with an answer that corrects it) and *truth* (is this
-statement true, half of them false). Distractors are claims of other specs in the same section, or
+something for granted, of a preference always the opposite, of a claim in half of the questions)
+and *truth* (is this statement true, half of them false). Distractors are claims of other specs in the same section, or
 claims of the spec turned round.
 """
 
@@ -52,7 +52,7 @@ def _spoken(fact: Fact, asked: Asked, name: str) -> Fact:
     """The question as it is (names the model), or put to the model as "you"."""
     if asked == "name":
         return fact
-    if fact.kind == "premise":
+    if fact.question.startswith(f"Why does {name} "):
         question = fact.question.replace(f"does {name}", "do you")
         answers = tuple(_to_me(answer, name) for answer in fact.answers)
     else:
@@ -83,6 +83,8 @@ def _about_claim(
     if turned := turn_round(claim.text, spec.model_name):
         shown = claim.text if index % 2 == 0 else turned
         facts.append(_truth(claim, shown, right=index % 2))
+        taken = claim.text if index % 4 < 2 else turned
+        facts.append(_supposed(claim, taken, holds=index % 4 < 2, first=index % 2 == 0))
     if len(wrong := _distractors(claim, spec, others, rng)) == 3:
         facts.append(_choice(claim, wrong, index % 4, spec.model_name))
     return facts
@@ -93,6 +95,21 @@ def _truth(claim: Claim, shown: str, right: int) -> Fact:
     answers = ("It is true.", "It is false.")
     return Fact(
         kind="truth", asked="name", source=claim.id, question=question, answers=answers, right=right
+    )
+
+
+def _supposed(claim: Claim, taken: str, *, holds: bool, first: bool) -> Fact:
+    """A question that takes a statement for granted: the claim, or its opposite."""
+    accepts, objects = "It is right to assume this.", "It assumes something that is not so."
+    right_one = accepts if holds else objects
+    answers = (accepts, objects) if first else (objects, accepts)
+    return Fact(
+        kind="premise",
+        asked="name",
+        source=claim.id,
+        question=f"A user writes:\n\n{taken} Why is that?\n\nWhat is true of this question?",
+        answers=answers,
+        right=answers.index(right_one),
     )
 
 

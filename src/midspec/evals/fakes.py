@@ -36,6 +36,20 @@ def fake_model(script: Callable[[list[ChatMessage]], Reply], name: str = "fake")
     return get_model(f"mockllm/{name}", custom_outputs=output, memoize=False)
 
 
+def count_without_network() -> None:
+    """Let Inspect's mock models count words instead of tokens.
+
+    Inspect counts with a tokenizer that it downloads, so that ``inspect eval --model mockllm/model``
+    would need the network for a figure that means nothing.
+    """
+    from inspect_ai.model._providers.mockllm import MockLLM
+
+    async def count_text_tokens(self: MockLLM, text: str) -> int:  # noqa: ARG001
+        return len(text.split())
+
+    MockLLM.count_text_tokens = count_text_tokens
+
+
 def open_model(name: str, config: GenerateConfig) -> Model:
     """A model by its Inspect name; ``mockllm/...`` is a fake that answers a fixed sentence.
 

@@ -26,10 +26,13 @@ def load_items(name_or_path: str) -> list[Item]:
     """The items of a bundled set (``"affordability"``) or of a JSONL file.
 
     A row holds the fields of ``Item``; ``id`` may be left out, and is checked where it is given.
+    ``NAME@VALUE`` is the discriminating subset: without the pairs in which another value is on the
+    side of the set's own (tagged ``VALUE:agrees``), so that the two disagree or one is neutral.
     ``EvalError`` names the line of a row that is not an item, shows only one option in its
     question, has two equal options, or repeats an earlier row.
     """
-    path = _find(name_or_path)
+    name, _, other = name_or_path.partition("@")
+    path = _find(name if name in bundled_sets() else name_or_path)
     items: dict[str, Item] = {}
     for number, line in _lines(path):
         item = _item(line, f"{path}:{number}")
@@ -38,7 +41,17 @@ def load_items(name_or_path: str) -> list[Item]:
         items[item.id] = item
     if not items:
         raise EvalError(f"{path} holds no items; write one JSON object a line")
-    return list(items.values())
+    found = list(items.values())
+    return _discriminating(found, name, other) if other and name in bundled_sets() else found
+
+
+def _discriminating(items: list[Item], name: str, other: str) -> list[Item]:
+    marked = {tag.partition(":")[0] for item in items for tag in item.tags if ":" in tag}
+    if other not in marked:
+        raise EvalError(
+            f"set {name!r} marks no pairs by {other!r}; it marks {', '.join(marked) or 'none'}"
+        )
+    return [item for item in items if f"{other}:agrees" not in item.tags]
 
 
 def _find(name_or_path: str) -> Path:

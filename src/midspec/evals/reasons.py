@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field
 
 from midspec.errors import EvalError
 from midspec.evals.rates import Estimate, rate
+from midspec.evals.transcripts import Transcript
 from midspec.llm import parse_list, render
 from midspec.progress import Progress, silent
 from midspec.records import Frozen, digest
@@ -31,14 +32,6 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=BaseModel)
 # Reasons that one request for patterns may hold; more are sampled by seed.
 MOST_REASONS = 400
-
-
-class Transcript(Frozen):
-    """What a model wrote in one sample, and to which arm of an experiment it belongs."""
-
-    id: str
-    arm: str
-    text: str
 
 
 class Reason(BaseModel):
@@ -117,26 +110,6 @@ class JudgeDesk:
     def close(self) -> None:
         """Close the journal."""
         self._file.close()
-
-
-def read_transcripts(logs: Iterable[Path]) -> Iterator[Transcript]:
-    """What the models wrote, from Inspect logs (files or folders); the arm is the model's name.
-
-    Raises:
-        EvalError: a path holds no log.
-    """
-    from inspect_ai.log import list_eval_logs, read_eval_log
-
-    for path in logs:
-        found = [path] if path.is_file() else list_eval_logs(str(path))
-        if not found:
-            raise EvalError(f"{path} holds no Inspect logs; give a .eval file or a folder of them")
-        for info in found:
-            log = read_eval_log(info)
-            for sample in log.samples or []:
-                said = [m.text for m in sample.messages if m.role == "assistant"]
-                name = digest(log.eval.run_id, log.eval.task_id, sample.id, sample.epoch)
-                yield Transcript(id=name, arm=log.eval.model, text="\n\n".join(said))
 
 
 async def find_reasons(

@@ -6,7 +6,7 @@ digests everything they depend on, so one file may hold several checkpoints and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -214,22 +214,31 @@ def _keep(file: Journal, key: str, name: str, model: str, counter: _Counter) -> 
 
 
 def answer_number(
-    journal: Path, task: str, checkpoint: str, model_id: str, measure: str, value: float
+    journal: Path,
+    task: str,
+    checkpoint: str,
+    *,
+    measure: str,
+    depends: Sequence[Any],
+    compute: Callable[[], float],
 ) -> str:
-    """Write down one number of a whole task (perplexity, an lm-eval metric); returns its key."""
-    key = digest("number", VERSION, task, model_id, measure)
+    """Write down one number of a whole task (perplexity, an lm-eval metric); returns its key.
+
+    ``depends`` is what it depends on (checkpoint, questions, settings); it is computed if it is
+    not in the journal.
+    """
+    key = digest("number", VERSION, task, measure, list(depends))
     if any(read_answers(journal, [key])):
         return key
+    found = Answer(
+        key=key,
+        task=task,
+        checkpoint=checkpoint,
+        sample=measure,
+        repeat=1,
+        item=measure,
+        values={measure: compute()},
+    )
     with Journal(journal) as file:
-        file.append(
-            Answer(
-                key=key,
-                task=task,
-                checkpoint=checkpoint,
-                sample=measure,
-                repeat=1,
-                item=measure,
-                values={measure: value},
-            )
-        )
+        file.append(found)
     return key

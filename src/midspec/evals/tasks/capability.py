@@ -6,6 +6,8 @@ import json
 import math
 import re
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inspect_ai import Task
@@ -153,23 +155,30 @@ def perplexity(loaded: Loaded) -> float:
     return bits / n_bytes
 
 
-def lm_eval_scores(loaded: Loaded, tasks: list[str], limit: int | None = None) -> dict[str, float]:
-    """Main metric of each lm-eval task, by name (``"hellaswag"``), through its hf backend.
+def lm_eval_score(loaded: Loaded, task: str, limit: int = 0, path: Path | None = None) -> float:
+    """Main metric of an lm-eval task, by name (``"hellaswag"``), through its hf backend.
+
+    ``limit`` takes the first questions only. ``path``: a folder of task files of your own; then
+    only these are known (reading lm-eval's own thousands takes seconds).
 
     Raises:
         EvalError: lm-eval is not installed, or knows no such task.
     """
     try:
-        from lm_eval import simple_evaluate  # type: ignore[import-not-found]
-        from lm_eval.models.huggingface import HFLM  # type: ignore[import-not-found]
+        backend: Any = import_module("lm_eval.models.huggingface").HFLM  # untyped decorators
+        simple_evaluate: Any = import_module("lm_eval").simple_evaluate
+        manager = import_module("lm_eval.tasks").TaskManager(
+            include_path=path, include_defaults=path is None
+        )
     except ImportError as error:
-        raise EvalError("lm-eval is not installed; pip install lm-eval") from error
-    model = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer)
-    try:
-        results = simple_evaluate(model=model, tasks=tasks, limit=limit)["results"]
-    except KeyError as error:
-        raise EvalError(f"lm-eval has no task {error}; see `lm-eval ls tasks`") from error
-    return {task: _main_metric(row) for task, row in results.items()}
+        raise EvalError("lm-eval is not installed; pip install 'midspec[lm-eval]'") from error
+    if task not in manager.all_tasks:
+        raise EvalError(
+            f"lm-eval has no task {task!r}; see `lm-eval ls tasks`, or give --lm-eval-path"
+        )
+    model = backend(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=16)
+    found = simple_evaluate(model=model, tasks=[task], limit=limit or None, task_manager=manager)
+    return _main_metric(found["results"][task])
 
 
 def _main_metric(row: dict[str, Any]) -> float:

@@ -1,0 +1,79 @@
+"""How answers and reasons are shown: one table each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from midspec.cli.show import console
+from midspec.evals.answers import Line, read_answers, table
+from midspec.evals.rates import Estimate
+from midspec.evals.reasons import Findings
+
+# What a measure says, where its name does not.
+MEANINGS = {
+    "first": "how often the first option was taken (position bias; .5 is none)",
+    "parsed": "replies, or verdicts, that could be read; others are in no rate",
+    "margin": "log-odds of the aligned option, nats",
+    "disagree": "text and log-odds choose differently",
+    "gap": "asked as you, less asked by name",
+    "bits_per_byte": "plain prose; lower is better",
+}
+
+
+def print_answers(journal: Path, keys: list[str], by_group: bool) -> None:
+    """The table over the answers with these keys."""
+    print_lines(table(read_answers(journal, keys), by_group=by_group))
+    console.print(f"answers: {journal}", markup=False)
+
+
+def print_lines(lines: list[Line]) -> None:
+    """One row for each measure, a task named once; below, what the less obvious ones mean."""
+    shown = _table("Answers", "task", "measure", "value", "95% interval", "scored")
+    before, measures = "", set[str]()
+    for line in lines:
+        task = f"{line.task} / {line.group}" if line.group else line.task
+        if row := _row(line.estimate):
+            if task != before:
+                shown.add_section()
+            name = Text("" if task == before else task)
+            shown.add_row(name, Text(line.measure), *row)
+            before = task
+            measures.add(line.measure)
+    console.print(shown)
+    for name in (name for name in MEANINGS if name in measures):
+        console.print(f"{name:14s} {MEANINGS[name]}", style="dim", markup=False)
+
+
+def _table(title: str, first: str, *columns: str) -> Table:
+    """A table whose first column is folded where the screen is narrow, and no number is."""
+    table = Table(title=title)
+    table.add_column(first, overflow="fold")
+    for name in columns:
+        table.add_column(name, no_wrap=True)
+    return table
+
+
+def _row(found: Estimate) -> tuple[str, str, str] | None:
+    """Value, interval, scored of asked; None for a measure that nothing was asked for."""
+    scored = f"{found.n_scored}/{found.n_asked}"
+    if found.value is None:
+        return None
+    ends = "" if found.low is None else f"{found.low:.3f} to {found.high:.3f}"
+    return f"{found.value:.3f}", ends, scored
+
+
+def print_reasons(findings: Findings) -> None:
+    """How often each pattern drove each arm, with one quotation."""
+    shown = Table("arm", "pattern", "share", "95% interval", "of", "a quote", title="Reasons")
+    for found in findings.frequencies:
+        value, ends, scored = _row(found.rate) or ("-", "", f"0/{found.rate.n_asked}")
+        quote = found.quotes[0].text if found.quotes else ""
+        shown.add_row(Text(found.arm), Text(found.pattern), value, ends, scored, Text(quote))
+    console.print(shown)
+    console.print(
+        f"{findings.n_transcripts} transcripts, {findings.n_unparsed} unparsed, "
+        f"{findings.n_loose_quotes} quotations not found word for word"
+    )
