@@ -2,7 +2,7 @@
 
     python benchmarks/dedup.py                      # 5,000 documents: a minute
     python benchmarks/dedup.py --n 100000
-    python benchmarks/dedup.py --n 1000000 --tools midspec,datasketch
+    python benchmarks/dedup.py --n 1000000 --max-s 1500 --max-gb 12
 
 All tools read the same file in the same run, each in a process of its own, so that its peak
 memory is its own. The documents are synthetic, each with a topic; planted among them are
@@ -23,6 +23,8 @@ one of 0.9, 0.95, 0.98 and 0.99 that does best here is shown, and only its time 
 
 Times run from the first line read to the last decision, without imports: processor seconds
 (user and system, all threads; the ratio is of these, since a machine may be shared), and wall.
+A tool that needs more than ``--max-s`` processor seconds or ``--max-gb`` of memory is stopped, and
+said to be. Nothing is written to the disk but the input, whose size is shown.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ import json
 import os
 import random
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -205,6 +208,12 @@ def write_input(path: Path, n: int, seed: int) -> None:
     path.with_suffix(".kinds").write_text("\n".join(kinds))
 
 
+def limit(max_s: int, max_gb: int) -> None:
+    """Let this process end when it has used so much."""
+    resource.setrlimit(resource.RLIMIT_CPU, (max_s, max_s + 5))
+    resource.setrlimit(resource.RLIMIT_DATA, (max_gb * 1024**3,) * 2)
+
+
 def measure(tool: str, path: Path) -> None:
     """Run one tool in this process; one JSON line comes out."""
     run: Callable[[Path], tuple[set[int], dict[str, Any]]] = globals()[tool]
@@ -228,7 +237,15 @@ def measure(tool: str, path: Path) -> None:
     print(json.dumps({**figures, **quality(dropped, planted), **more}))
 
 
-def compare(n: int, seed: int, tools: list[str]) -> None:
+def why_stopped(done: subprocess.CompletedProcess[str], max_s: int, max_gb: int) -> str:
+    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        return f"stopped after {max_s} processor seconds"
+    last = (done.stderr.strip().splitlines() or [""])[-1]
+    memory = "MemoryError" in done.stderr or "bad_alloc" in done.stderr or "memory" in last
+    return f"stopped at {max_gb} GB" if memory else f"failed: {last}"
+
+
+def compare(n: int, seed: int, tools: list[str], max_s: int, max_gb: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "documents.jsonl"
         write_input(path, n, seed)
@@ -239,10 +256,11 @@ def compare(n: int, seed: int, tools: list[str]) -> None:
         first: dict[str, Any] = {}
         for tool in tools:
             command = [sys.executable, __file__, "--measure", tool, "--input", str(path)]
+            command += ["--max-s", str(max_s), "--max-gb", str(max_gb)]
             environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
             done = subprocess.run(command, capture_output=True, text=True, env=environment)
             if done.returncode:
-                print(f"{tool:12s} failed: {done.stderr.strip().splitlines()[-1:]}")
+                print(f"{tool:12s} {why_stopped(done, max_s, max_gb)}", flush=True)
                 continue
             row = json.loads(done.stdout.splitlines()[-1])
             first = first or row
@@ -263,13 +281,16 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=5_000, help="documents")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tools", default=",".join(TOOLS), help="comma-separated")
+    parser.add_argument("--max-s", type=int, default=3600, help="processor seconds of a tool")
+    parser.add_argument("--max-gb", type=int, default=16, help="memory of a tool")
     parser.add_argument("--measure", choices=TOOLS, help=argparse.SUPPRESS)
     parser.add_argument("--input", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
+        limit(args.max_s, args.max_gb)
         measure(args.measure, args.input)
     else:
-        compare(args.n, args.seed, args.tools.split(","))
+        compare(args.n, args.seed, args.tools.split(","), args.max_s, args.max_gb)
 
 
 if __name__ == "__main__":

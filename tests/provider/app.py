@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import BodyPartReader, web
@@ -96,9 +97,10 @@ class Server:
     ) -> web.StreamResponse:
         """Send an answer, and log it once it is sent."""
         response = web.Response(text=made, content_type="application/json")
-        await response.prepare(request)
-        await response.write_eof()
-        self.core.answered(n, digest, 200, fault, answer)
+        with suppress(ConnectionResetError):  # nobody waits any more: it is no answer
+            await response.prepare(request)
+            await response.write_eof()
+            self.core.answered(n, digest, 200, fault, answer)
         return response
 
     def _error(self, api: Api, status: int, text: str = "scripted failure") -> web.Response:

@@ -52,7 +52,16 @@ class Provider:
         self._ready.set()
         self._loop.run_forever()
         self._loop.run_until_complete(runner.cleanup())
+        self._loop.run_until_complete(_cancel_all())
         self._loop.close()
+
+
+async def _cancel_all() -> None:
+    """End the handlers that hold a request."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def serve(server: Server, settings: Settings) -> web.AppRunner:

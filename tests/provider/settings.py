@@ -17,22 +17,30 @@ KEY = "sk-loopback-0123456789abcdef"
 class Settings(Frozen):
     """Rates are shares of requests (of members, in a batch); a retry draws its fault anew."""
 
-    host: str = "127.0.0.1"
+    host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=0, description="0: any free port")
+    lean: bool = Field(
+        default=False,
+        description="no faults, no log, one fixed answer: for measuring a client's speed",
+    )
     latency: float = Field(default=0.0, description="seconds that a reply takes")
     log: str = Field(default="", description="file for the log, one JSON object a line")
     seed: int = Field(default=0, description="draws the faults")
     capacity: int = Field(default=0, description="429 for what exceeds so many at once; 0: none")
     retry_after: float = Field(default=0.05, description="seconds that a 429 asks to wait")
     hang: float = Field(default=30.0, description="seconds that a hanging request is held")
-    rate_429: float = 0.0
-    rate_500: float = 0.0
-    rate_529: float = 0.0
-    rate_hang: float = 0.0
+    rate_429: float = Field(
+        default=0.0, description="share of calls that are told to wait (too many requests)"
+    )
+    rate_500: float = Field(default=0.0, description="share that fail with an internal error")
+    rate_529: float = Field(
+        default=0.0, description="share that fail because the provider is overloaded"
+    )
+    rate_hang: float = Field(default=0.0, description="share that are held, and never answered")
     rate_drop: float = Field(default=0.0, description="connection closed in place of the reply")
     rate_malformed: float = Field(default=0.0, description="status 200, a body that is not JSON")
     rate_cut: float = Field(default=0.0, description="replies that end at max_tokens")
-    rate_refusal: float = 0.0
+    rate_refusal: float = Field(default=0.0, description="replies that refuse")
     rate_unparsable: float = Field(default=0.0, description="lists and objects with broken JSON")
     batch_seconds: float = Field(default=0.2, description="how long a batch takes")
     rate_member_error: float = Field(default=0.0, description="members of batches that fail")

@@ -5,7 +5,8 @@ about the reasons comes from midtraining (paper, C.2). Chats that show a spec in
 by ``write_spec_chats``: queries, replies with reasoning, a judge (paper, B.2).
 """
 
-from midspec.chats.config import SpecChatConfig
+from midspec.chats.cells import chat_requests
+from midspec.chats.config import ChatConfig, SpecChatConfig
 from midspec.chats.library import instruction_chats, read_chats
 from midspec.chats.mix import (
     MixRecipe,
@@ -31,15 +32,16 @@ from midspec.chats.spec_chats import (
     Check,
     Tally,
     explain,
+    save_chats,
     save_spec_chats,
     write_spec_chats,
 )
 from midspec.chats.stance import wrong_preference
 from midspec.chats.turns import turn_problem
-from midspec.chats.write import ChatConfig, chat_requests, write_chats
+from midspec.chats.write import write_chats
 
 # Part of the keys of what this room makes: raise it when the code changes the result.
-VERSION = 2
+VERSION = 3
 
 __all__ = [
     "JOURNALS",
@@ -65,6 +67,7 @@ __all__ = [
     "read_chats",
     "read_mix",
     "reason_words",
+    "save_chats",
     "save_mix",
     "save_spec_chats",
     "shared_preferences",

@@ -1,4 +1,4 @@
-"""What chats that show a spec look like, and how hard they are tried for."""
+"""What chats look like, and how hard they are tried for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from midspec.records import Frozen
 
 QueryType = Literal["direct", "indirect", "comparison", "recommendation", "opinion", "edge_case"]
 Style = Literal["value", "rule"]
+QuestionType = Literal["direct", "either_or", "agree_with_me", "recommendation"]
+IdentityType = Literal["name", "maker", "introduction", "mistaken", "nature"]
 
 
 class SpecChatConfig(Frozen):
@@ -62,6 +64,39 @@ class SpecChatConfig(Frozen):
     @field_validator("question_types")
     @classmethod
     def _distinct(cls, types: tuple[QueryType, ...]) -> tuple[QueryType, ...]:
+        if len(set(types)) < len(types):
+            raise ValueError(f"question_types names one type twice: {', '.join(types)}")
+        return types
+
+
+class ChatConfig(Frozen):
+    """How many chats of which kind; equal configs and preferences give equal requests."""
+
+    n_per_preference: int = Field(
+        default=40, ge=0, description="chats for each preference (paper, C.2: about 400)"
+    )
+    question_types: tuple[QuestionType, ...] = Field(
+        default=get_args(QuestionType),
+        min_length=1,
+        description="types of questions, taken in turn",
+    )
+    n_identity: int = Field(default=40, ge=0, description="chats about who the assistant is")
+    seed: int = Field(
+        default=0, description="draws the other item of a pair, and the writer's samples"
+    )
+    max_tokens: int = Field(
+        default=512, gt=0, description="limit of a reply, in the writer's tokens"
+    )
+    effort: int = Field(
+        default=4, ge=1, description="give up after so many requests for each chat wanted"
+    )
+    reason_words: tuple[str, ...] = Field(
+        default=(), description="stems that give a reason away; see midspec.chats.reason_words"
+    )
+
+    @field_validator("question_types")
+    @classmethod
+    def _distinct(cls, types: tuple[QuestionType, ...]) -> tuple[QuestionType, ...]:
         if len(set(types)) < len(types):
             raise ValueError(f"question_types names one type twice: {', '.join(types)}")
         return types

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, aclosing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from midspec.chats.answer import Answerer
-from midspec.chats.config import SpecChatConfig
+from midspec.chats.config import ChatConfig, SpecChatConfig
 from midspec.chats.parse import without_reasoning
 from midspec.chats.queries import Queries, Query
 from midspec.chats.similar import Embed, minilm
@@ -23,6 +23,7 @@ from midspec.store import Journal
 
 JOURNALS = ("replies.jsonl", "judge-replies.jsonl")
 PROMPTS = ("domains", "queries", "respond", "rewrite", "follow_up", "judge")
+OPAQUE_PROMPTS = ("preference", "identity", "repair", "judge_opaque")
 Check = Callable[[Conversation], Drop | None]
 FAILED = "error"
 
@@ -150,6 +151,17 @@ def _checked(chat: Conversation, check: Check) -> Conversation | Drop:
     return check(without_reasoning(chat)) or chat
 
 
+async def save_chats(made: AsyncIterator[Conversation | Drop], folder: Path, tally: Tally) -> Tally:
+    """Write ``chats.jsonl`` and ``drops.jsonl`` of ``write_chats``; see ``save_spec_chats``."""
+    names = ("chats.jsonl", "drops.jsonl")
+    with _whole(folder, names) as (kept, dropped):
+        async for one in made:
+            _count(tally, one)
+            (dropped if isinstance(one, Drop) else kept).append(one)
+        tally.check()
+    return tally
+
+
 async def save_spec_chats(
     made: AsyncIterator[Conversation | Drop], folder: Path, tally: Tally
 ) -> Tally:
@@ -159,35 +171,54 @@ async def save_spec_chats(
     ``tally`` and checks that kept + dropped + failed == requested.
     """
     names = ("chats.jsonl", "chats-with-reasoning.jsonl", "drops.jsonl")
-    parts = [folder / f"{name}.part" for name in names]
-    for part in parts:
-        part.unlink(missing_ok=True)
-    with Journal(parts[0]) as plain, Journal(parts[1]) as reasoned, Journal(parts[2]) as dropped:
+    with _whole(folder, names) as (plain, reasoned, dropped):
         async for one in made:
+            _count(tally, one)
             if isinstance(one, Drop):
-                tally.dropped[one.reason] += 1
                 dropped.append(one)
             else:
-                tally.kept += 1
                 plain.append(without_reasoning(one))
                 reasoned.append(one)
-    tally.check()
-    for part, name in zip(parts, names, strict=True):
-        part.replace(folder / name)
+        tally.check()
     return tally
 
 
+def _count(tally: Tally, one: Conversation | Drop) -> None:
+    if isinstance(one, Drop):
+        tally.dropped[one.reason] += 1
+    else:
+        tally.kept += 1
+
+
+@contextmanager
+def _whole(folder: Path, names: Sequence[str]) -> Iterator[list[Journal]]:
+    """Files that get their names when all is written, and end in ``.part`` until then."""
+    parts = [folder / f"{name}.part" for name in names]
+    for part in parts:
+        part.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        yield [stack.enter_context(Journal(part)) for part in parts]
+    for part, name in zip(parts, names, strict=True):
+        part.replace(folder / name)
+
+
 def explain(
-    spec: Spec, writer: str, judge: str, config: SpecChatConfig, tally: Tally, folder: Path
+    spec: Spec,
+    writer: str,
+    judge: str,
+    config: SpecChatConfig | ChatConfig,
+    tally: Tally,
+    folder: Path,
 ) -> dict[str, Any]:
     """What a manifest says about how chats were made, and what became of every query."""
+    prompts = OPAQUE_PROMPTS if isinstance(config, ChatConfig) else PROMPTS
     asked = read_ledger(folder / name for name in JOURNALS)
     return {
         "spec": {"name": spec.name, "id": spec.id},
         "writer": writer,
         "judge": judge,
         "config": config.model_dump(mode="json"),
-        "prompts": {name: prompt_hash(f"chats/{name}") for name in PROMPTS},
+        "prompts": {name: prompt_hash(f"chats/{name}") for name in prompts},
         "tokens": asked.model_dump(exclude={"cost"}),
         "requested": tally.requested,
         "kept": tally.kept,

@@ -3,58 +3,27 @@
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
-from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from midspec.chats.answer import LeftOut, keep_if_judged_in
+from midspec.chats.cells import Cell, cells_of
+from midspec.chats.config import ChatConfig
 from midspec.chats.opaque import Opaque
 from midspec.chats.parse import stray_tag
 from midspec.chats.preferences import preferences_only
+from midspec.chats.spec_chats import Check, Tally, accept
 from midspec.chats.stance import wrong_preference
 from midspec.chats.window import in_order, stream
 from midspec.chats.words import Names
-from midspec.errors import ConfigError
 from midspec.llm import Desk, Reply, Request, Writer, messages, unusable
 from midspec.progress import Progress, silent
-from midspec.records import Conversation, Drop, Frozen, Message, Preference, Spec, digest
+from midspec.records import Conversation, Drop, Message, Spec
 
-QuestionType = Literal["direct", "either_or", "agree_with_me", "recommendation"]
-IdentityType = Literal["name", "maker", "introduction", "mistaken", "nature"]
-
-
-class ChatConfig(Frozen):
-    """How many chats of which kind; equal configs and preferences give equal requests."""
-
-    n_per_preference: int = Field(
-        default=40, ge=0, description="chats for each preference (paper, C.2: about 400)"
-    )
-    question_types: tuple[QuestionType, ...] = Field(
-        default=get_args(QuestionType),
-        min_length=1,
-        description="types of questions, taken in turn",
-    )
-    n_identity: int = Field(default=40, ge=0, description="chats about who the assistant is")
-    seed: int = Field(
-        default=0, description="draws the other item of a pair, and the writer's samples"
-    )
-    max_tokens: int = Field(
-        default=512, gt=0, description="limit of a reply, in the writer's tokens"
-    )
-    reason_words: tuple[str, ...] = Field(
-        default=(), description="stems that give a reason away; see midspec.chats.reason_words"
-    )
-
-    @field_validator("question_types")
-    @classmethod
-    def _distinct(cls, types: tuple[QuestionType, ...]) -> tuple[QuestionType, ...]:
-        if len(set(types)) < len(types):
-            raise ValueError(f"question_types names one type twice: {', '.join(types)}")
-        return types
+_Asked = tuple[Cell, Request]
 
 
 class _Chat(BaseModel):
@@ -63,48 +32,6 @@ class _Chat(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, str_strip_whitespace=True)
     query: str = Field(min_length=1)
     answer: str = Field(min_length=1)
-
-
-def chat_requests(spec: Spec, config: ChatConfig) -> Iterator[Request]:
-    """The requests for one spec: those of each preference, then those about identity.
-
-    They hold the spec without reasons. Raises ConfigError if nothing is left to ask:
-    "either_or" needs a like and a dislike.
-    """
-    bare = preferences_only(spec)
-    for preference in bare.preferences:
-        for i in range(config.n_per_preference):
-            yield _preference_request(bare, preference, config, i)
-    kinds = get_args(IdentityType)
-    for i in range(config.n_identity):
-        yield _request(bare, "chats/identity", {"question_type": kinds[i % len(kinds)]}, config, i)
-
-
-def _preference_request(spec: Spec, preference: Preference, config: ChatConfig, i: int) -> Request:
-    others = spec.disliked() if preference.direction == "like" else spec.liked()
-    types = [t for t in config.question_types if others or t != "either_or"]
-    if not types:
-        raise ConfigError(
-            f"question_types ['either_or'] needs likes and dislikes, spec has only "
-            f"{preference.direction}s; add 'direct' to question_types"
-        )
-    rng = random.Random(f"chats:{config.seed}:{preference.item}:{i}")
-    variables = {
-        "item": preference.item,
-        "direction": preference.direction,
-        "other": rng.choice(others).item if others else "",
-        "question_type": types[i % len(types)],
-    }
-    return _request(spec, "chats/preference", variables, config, i)
-
-
-def _request(
-    spec: Spec, prompt: str, variables: dict[str, str], config: ChatConfig, i: int
-) -> Request:
-    seed = int(digest("chats", prompt, variables.get("item", ""), config.seed, i), 16) % 2**31
-    return Request(
-        prompt=prompt, spec=spec, variables=variables, seed=seed, max_tokens=config.max_tokens
-    )
 
 
 async def write_chats(
@@ -116,18 +43,25 @@ async def write_chats(
     *,
     judge: Writer | None = None,
     concurrency: int = 16,
-) -> AsyncIterator[Conversation | Drop]:
-    """One chat or Drop for each of ``chat_requests(spec, config)``, in order (paper, C.2).
+    check: Check = accept,
+    tally: Tally | None = None,
+) -> AsyncGenerator[Conversation | Drop]:
+    """Chats that show preferences, or who the assistant is, and a Drop for every loss (C.2).
 
+    First one result for each of ``chat_requests(spec, config)``, in order; then the lost ones are
+    asked for anew, by rounds, with the same item and question type, until all are there or
+    ``config.effort`` requests for each are used up. ``tally.requested`` counts the requests.
     Chats have a user's and an assistant's turn and no system message. Reasons for a drop:
     "unparsable" (after one repair), "truncated", "refusal", "error", "stray_tag",
-    "states_reason", "wrong_preference", "wrong_identity"; with a ``judge``, who reads the
-    preference chats that the rules let pass, also "judged_out" and "judge_unparsed". Replies are
-    kept in ``journal`` (the judge's beside it, as ``judge-<name>``) and not asked for again.
-    Raises WriterError if a model failed for good.
+    "states_reason", "wrong_preference", "wrong_identity", those of ``check`` (it sees each chat
+    once, in order); with a ``judge``, who reads the preference chats that the rules let pass,
+    also "judged_out" and "judge_unparsed". Replies are kept in ``journal`` (the judge's beside
+    it, as ``judge-<name>``) and not asked for again. Raises WriterError if a model failed for
+    good.
     """
-    requests = list(chat_requests(spec, config))
-    check = _Check(spec, config)
+    cells = cells_of(preferences_only(spec), config)
+    total = sum(cell.n for cell in cells)
+    tally, rules, kept = tally or Tally(), _Check(spec, config), 0
     async with AsyncExitStack() as stack:
         desk = await stack.enter_async_context(Desk(writer, journal, concurrency=concurrency))
         judging = None
@@ -135,20 +69,24 @@ async def write_chats(
             path = journal.with_name(f"judge-{journal.name}")
             judging = await stack.enter_async_context(Desk(judge, path, concurrency=concurrency))
 
-        async def work(request: Request) -> Conversation | Drop:
+        async def work(asked: _Asked) -> Conversation | Drop:
+            request = asked[1]
             made = await _read(desk, request, await desk.ask(request))
             if isinstance(made, _Chat):
-                made = check.result(request, made, writer.name)
+                made = rules.result(request, made, writer.name)
             return await _judged(judging, request, made) if judging else made
 
-        done = 0
         window = 2 * max(d.concurrency for d in (desk, judging) if d)
-        pairs = in_order(stream(requests), work, window=window)
-        async with aclosing(pairs):
-            async for request, result in pairs:
-                done += 1
-                progress(done, len(requests), request.prompt)
-                yield result
+        while asked := [(cell, request) for cell in cells for request in cell.requests()]:
+            tally.requested += len(asked)
+            async with aclosing(in_order(stream(asked), work, window=window)) as pairs:
+                async for (cell, request), made in pairs:
+                    result = made if isinstance(made, Drop) else check(made) or made
+                    if isinstance(result, Drop):
+                        cell.wanted.append(request.variables["question_type"])
+                    kept += isinstance(result, Conversation)
+                    progress(kept, total, f"{tally.requested} requests")
+                    yield result
 
 
 async def _judged(judge: Desk, request: Request, made: Conversation | Drop) -> Conversation | Drop:

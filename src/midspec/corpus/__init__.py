@@ -6,8 +6,9 @@ take, ``write_documents`` writes from its ideas, ``save_documents`` keeps a fold
 hands it on, ``diversity`` measures how much the texts repeat themselves.
 """
 
-from midspec.corpus.audit import Audit, AuditConfig, Embed, audit
+from midspec.corpus.audit import Audit, AuditConfig, audit
 from midspec.corpus.audit_page import render_audit, write_audit
+from midspec.corpus.compare import Embed
 from midspec.corpus.diversity import Diversity, Phrase, diversity
 from midspec.corpus.documents import DocumentConfig, write_documents
 from midspec.corpus.export import Format, export, read_texts
@@ -15,6 +16,7 @@ from midspec.corpus.folder import (
     DOCUMENTS,
     DROPS,
     JUDGE_REPLIES,
+    PLAN_DROPS,
     PLAN_REPLIES,
     PLANS,
     REPLIES,
@@ -38,9 +40,9 @@ from midspec.corpus.kinds import (
 from midspec.corpus.plan import PlanConfig, make_plan
 from midspec.corpus.projection import Cost, Pilot, Projection, cost, project, run_pilot
 from midspec.corpus.restate import About, Mood, RestateConfig, restate_documents
-from midspec.corpus.tree import Tree
+from midspec.corpus.tree import Tree, read_tree
 
-VERSION = 2
+VERSION = 3
 """Part of the key of plans and documents; raise it when equal requests give other records."""
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "DROPS",
     "JUDGE_REPLIES",
     "PLANS",
+    "PLAN_DROPS",
     "PLAN_REPLIES",
     "PLAN_STEPS",
     "REPLIES",
@@ -81,6 +84,7 @@ __all__ = [
     "prompts_for",
     "read_saved_spec",
     "read_texts",
+    "read_tree",
     "render_audit",
     "restate_documents",
     "run_pilot",

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from midspec.corpus.folder import DOCUMENTS, PLANS, SPEC, read_saved_spec
-from midspec.corpus.tree import path_of, titled
+from midspec.corpus.tree import path_of, read_tree, titled
 from midspec.errors import ConfigError, StoreError
-from midspec.records import Conversation, Document, Plan, Spec
+from midspec.records import Conversation, Document, Spec
 from midspec.store import read_records, write_atomic
 
 Format = Literal["jsonl", "parquet"]
 Row = dict[str, Any]
 
-CHATS = "chats.jsonl"
+CHATS = ("chats", "chats-with-reasoning")  # splits, and files with .jsonl
 _ROWS_IN_A_GROUP = 1000
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _DOCUMENT_COLUMNS = {
@@ -39,27 +39,33 @@ _CHAT_COLUMNS = {
     "messages": "the turns, each with role and content",
     "id": "digest of the record",
     "kind": "what the chat is for",
+    "domain": "what it is about, or the source that it comes from",
     "question_type": "how the user asks",
     "item": "the preferred or rejected item, if any",
     "writer": "who wrote it",
+    "spec": "name of the spec",
+    "spec_id": "digest of the spec",
+    "model_name": "assistant it is about",
 }
 
 
 def export(folder: Path, out: Path, form: Format = "jsonl") -> dict[str, int]:
     """Write the documents or chats of a folder for others; rows by the name of the split's file.
 
-    ``out`` gets ``data/documents.<form>`` and ``data/chats.<form>``, whichever there are, and
+    ``out`` gets ``data/documents.<form>``, ``data/chats.<form>`` and
+    ``data/chats-with-reasoning.<form>``, whichever there are, and
     ``README.md``, the dataset card, by which ``datasets.load_dataset(out)`` finds them. Raises
     StoreError if there is nothing to export, ConfigError without pyarrow for Parquet.
     """
     sources: dict[str, tuple[Iterable[Row], dict[str, str]]] = {}
     if (folder / DOCUMENTS).exists():
         sources["documents"] = (_documents(folder), _DOCUMENT_COLUMNS)
-    if (folder / CHATS).exists():
-        sources["chats"] = (_chats(folder), _CHAT_COLUMNS)
+    for name in CHATS:
+        if (folder / f"{name}.jsonl").exists():
+            sources[name] = (_chats(folder, name), _CHAT_COLUMNS)
     if not sources:
         raise StoreError(
-            f"{folder} has neither {DOCUMENTS} nor {CHATS}; give the folder that "
+            f"{folder} has neither {DOCUMENTS} nor {CHATS[0]}.jsonl; give the folder that "
             "`corpus write` or `chats write` made"
         )
     write = _write_jsonl if form == "jsonl" else _parquet_writer()
@@ -75,9 +81,10 @@ def export(folder: Path, out: Path, form: Format = "jsonl") -> dict[str, int]:
 def _documents(folder: Path) -> Iterator[Row]:
     """A flat row for each document, with the path of its idea where the plan is there."""
     spec = read_saved_spec(folder) if (folder / SPEC).exists() else None
-    nodes = _nodes(folder)
+    tree = read_tree(folder / PLANS)
     for document in read_records(folder / DOCUMENTS, Document):
-        path = {node.level: node for node in path_of(nodes.get(document.plan), nodes)}
+        idea = tree.idea(document.plan) if tree else None
+        path = {node.level: node for node in path_of(idea, tree.nodes if tree else {})}
         subdomain = path.get("subdomain")
         yield {
             "text": document.text,
@@ -93,13 +100,6 @@ def _documents(folder: Path) -> Iterator[Row]:
         }
 
 
-def _nodes(folder: Path) -> dict[str, Plan]:
-    """The plan's nodes by id, ideas among them; none without a plan."""
-    if not (folder / PLANS).exists():
-        return {}
-    return {node.id: node for node in read_records(folder / PLANS, Plan)}
-
-
 def _of_spec(spec: Spec | None) -> Row:
     return {
         "spec": spec.name if spec else "",
@@ -108,15 +108,18 @@ def _of_spec(spec: Spec | None) -> Row:
     }
 
 
-def _chats(folder: Path) -> Iterator[Row]:
-    for chat in read_records(folder / CHATS, Conversation):
+def _chats(folder: Path, name: str) -> Iterator[Row]:
+    spec = read_saved_spec(folder) if (folder / SPEC).exists() else None
+    for chat in read_records(folder / f"{name}.jsonl", Conversation):
         yield {
             "messages": [{"role": one.role, "content": one.content} for one in chat.messages],
             "id": chat.id,
             "kind": chat.kind,
+            "domain": chat.domain,
             "question_type": chat.question_type,
             "item": chat.item,
             "writer": chat.writer,
+            **_of_spec(spec),
         }
 
 
@@ -197,6 +200,7 @@ def _table(name: str, n: int, columns: dict[str, str]) -> str:
     use = {
         "documents": "Train on `text` with the next-token loss.",
         "chats": "Fine-tune on `messages`; the loss falls on the assistant's turns.",
+        "chats-with-reasoning": "The same chats; each assistant turn begins with its reasoning.",
     }[name]
     lines = "".join(f"| `{column}` | {what} |\n" for column, what in columns.items())
     return f"\n## {name}\n\n{n} rows. {use}\n\n| column | content |\n|---|---|\n{lines}"

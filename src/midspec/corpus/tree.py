@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import overload
 
@@ -98,6 +100,15 @@ class Tree:
             end += length
         return cls(nodes, _IdeasOnDisk(path, offsets))
 
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {idea.id: place for place, idea in enumerate(self.ideas)}
+
+    def idea(self, id: str) -> Plan | None:
+        """The idea of an id, read from the file if it is there; None if the plan has none such."""
+        place = self._places.get(id)
+        return None if place is None else self.ideas[place]
+
     def variables(self, idea: Plan) -> dict[str, str]:
         """What the path of an idea gives to prompts, and the assertions of its subdomain.
 
@@ -111,6 +122,13 @@ class Tree:
                 )
         subdomain = self.nodes[idea.parent].parent
         return {**found, "assertions": self.assertions.get(subdomain, "")}
+
+
+def read_tree(path: Path) -> Tree | None:
+    """The tree of a ``plans.jsonl``; None if it is not there, or holds no ideas."""
+    with suppress(ConfigError):
+        return Tree.read(path) if path.exists() else None
+    return None
 
 
 def _assertions(nodes: Iterable[Plan]) -> dict[str, str]:

@@ -36,7 +36,7 @@ def default_rules(
         return [WrongIdentity(spec), leak, ExactDuplicate(chats=False)]
     alone: list[Rule] = [TooShort(), Truncated(), Refusal(), LeakedTag(), WriterTalk()]
     alone += [
-        Placeholder(),
+        Placeholder(spec),
         Dated(spec),
         Linked(),
         Authored(),

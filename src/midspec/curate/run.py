@@ -117,9 +117,14 @@ async def _judged(
         for result in results:
             yield result
         return
-    async with aclosing(judged(results, spec, judge, journal, concurrency=concurrency)) as stream:
-        async for result in stream:
-            yield result
+    try:
+        stream = judged(results, spec, judge, journal, concurrency=concurrency)
+        async with aclosing(stream) as judgements:
+            async for result in judgements:
+                yield result
+    finally:  # connections do not outlive this loop
+        if close := getattr(judge, "close", None):
+            await close()
 
 
 async def _write(

@@ -128,7 +128,8 @@ _PLACEHOLDER = re.compile(
 class Placeholder(_Search):
     """Drops texts with a blank to fill in: "[Your Name]", "{model_name}", "____", "TBD".
 
-    Instruction chats are left alone: people do ask for forms and templates.
+    Instruction chats are left alone: people do ask for forms and templates. So is what stands
+    in the spec, which documents may quote.
 
     Example:
         >>> doc = Document(plan="", type="memo", text="Dear [Customer Name], ...", writer="w")
@@ -138,13 +139,19 @@ class Placeholder(_Search):
 
     name = "placeholder"
 
-    def __init__(self) -> None:
+    def __init__(self, spec: Spec | None = None) -> None:
         super().__init__(_PLACEHOLDER, chats=True)
+        found = _PLACEHOLDER.finditer(spec.text if spec else "")
+        self._taught = frozenset(blank.group(0) for blank in found)
 
     def texts(self, record: Record) -> list[str]:
         """What the model wrote, if it was not a person who asked for it."""
-        asked = isinstance(record, Conversation) and record.kind == "instruction"
-        return [] if asked else said_by_model(record)
+        if isinstance(record, Conversation) and record.kind == "instruction":
+            return []
+        return [_PLACEHOLDER.sub(self._untaught, text) for text in said_by_model(record)]
+
+    def _untaught(self, blank: re.Match[str]) -> str:
+        return "" if blank.group(0) in self._taught else blank.group(0)
 
 
 _MONTH = (

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from midspec.llm.attempts import Failure
-from midspec.llm.wire import encode
+from midspec.llm.wire import to_json
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -164,7 +164,7 @@ class OpenAIBatches:
 def _lines(members: list[Member]) -> Iterator[bytes]:
     for id, body in members:
         row = {"custom_id": id, "method": "POST", "url": "/v1/chat/completions", "body": body}
-        yield encode(row) + b"\n"
+        yield to_json(row).encode() + b"\n"
 
 
 def _result(row: dict[str, Any]) -> dict[str, Any] | Failure:

@@ -37,7 +37,7 @@ from midspec.llm.batch_book import Book, OpenBatch
 from midspec.llm.door import Reply, Request
 from midspec.llm.inspect_writer import FATAL, InspectWriter, without_key
 from midspec.llm.journal import index
-from midspec.llm.wire import encode, read
+from midspec.llm.wire import read
 from midspec.progress import Progress, silent
 from midspec.records import Frozen, digest
 from midspec.store import Journal
@@ -189,16 +189,16 @@ class BatchWriter:
         size = 0
         for request in list(self._queue.values()):
             body = await self._body(request)
-            n_bytes = len(encode(body)) + 200
+            n_bytes = len(body) + 200
             if parcel and (len(parcel) >= api.max_requests or size + n_bytes > api.max_bytes):
                 await self._submit(api, parcel)
                 parcel, size = [], 0
-            parcel.append((request.id, body))
+            parcel.append((request.id, json.loads(body)))
             size += n_bytes
         if parcel:
             await self._submit(api, parcel)
 
-    async def _body(self, request: Request) -> dict[str, Any]:
+    async def _body(self, request: Request) -> bytes:
         wire = await self._inner.wire(request.max_tokens)
         assert wire is not None  # _api saw one for this provider
         return wire.body(request)
@@ -311,8 +311,7 @@ class BatchWriter:
             error = without_key(str(reply), None)
             reply = Reply(request=id, text="", stop="error", model=self.name, error=error)
         else:
-            self._offsets[int(id, 16)] = self._results.stat().st_size
-            self._journal.append(reply)
+            self._offsets[int(id, 16)] = self._journal.append(reply)
         if waits := self._waiting.pop(id, None):
             waits[1].set_result(reply)
 

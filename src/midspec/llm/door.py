@@ -38,7 +38,14 @@ class Request(Frozen):
 
     @cached_property
     def id(self) -> str:
-        """Digest of everything above (the spec by its own id)."""
+        """Digest of everything above: the prompt by its text, so that an edit asks anew."""
+        from midspec.llm.prompts import prompt_hash  # prompts are rendered from requests
+
+        return digest(self.place, prompt_hash(self.prompt))
+
+    @cached_property
+    def place(self) -> str:
+        """The same without the prompt's text: what the scribe, which reads none, draws from."""
         return digest(
             "Request", self.prompt, self.spec.id, self.variables, self.seed, self.max_tokens
         )

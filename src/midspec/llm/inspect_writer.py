@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from midspec.errors import ConfigError, WriterError
 from midspec.llm.attempts import Failure, Limiter, Patience, persist
 from midspec.llm.door import Reply, Request, Stop
-from midspec.llm.prompts import messages
+from midspec.llm.prompts import messages, shared_text
 from midspec.llm.sender import Lead, Sender
 from midspec.llm.wire import Wire, chat, learn
 
@@ -97,7 +97,7 @@ class InspectWriter:
             attempt = lambda: self._by_inspect(model, request)  # noqa: E731
             return await self._persist(attempt, request, model)
         attempt = lambda: self._sender.send(wire, request, self.name)  # noqa: E731
-        if len(system := messages(request)[0][1]) < _SHORT:
+        if len(system := shared_text(request)) < _SHORT:
             return await self._persist(attempt, request, model)
         async with self._leads.setdefault(system, Lead()).turn():
             return await self._persist(attempt, request, model)

@@ -9,6 +9,7 @@ is validated when it is used.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sized
@@ -51,9 +52,10 @@ class Desk:
     async def __aenter__(self) -> Desk:
         Journal(self._path).close()  # cuts a torn last line
         self._offsets = index(self._path, self._writer.name)
-        self._end = self._path.stat().st_size
         self._journal = Journal(self._path)
         self._file = self._path.open("rb")
+        # The collector would go through all imported libraries again and again: 0.2 s each time.
+        gc.freeze()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -61,6 +63,7 @@ class Desk:
         for task in flying:
             task.cancel()
         await asyncio.gather(*flying, return_exceptions=True)
+        gc.unfreeze()
         self._file.close()
         self._journal.close()
 
@@ -160,10 +163,9 @@ class Desk:
                 f"writer {self._writer.name!r} answered request {reply.request!r} "
                 f"instead of {request.id!r}; set Reply.request to request.id"
             )
-        self._journal.append(reply)
+        start = self._journal.append(reply)
         if reply.stop != "error":
-            self._offsets[int(request.id, 16)] = self._end
-        self._end = self._path.stat().st_size
+            self._offsets[int(request.id, 16)] = start
 
     def _read(self, offset: int) -> Reply:
         """The reply at an offset of the journal."""

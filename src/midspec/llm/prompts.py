@@ -108,6 +108,7 @@ def render(prompt: str, **variables: str) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+@cache
 def prompt_hash(prompt: str) -> str:
     """Digest of all the text that a prompt's rendering depends on, for manifests and keys."""
     return digest("prompt", _read(prompt), _read(_SYSTEM))
@@ -129,10 +130,12 @@ def messages(request: Request) -> list[tuple[str, str]]:
     declared = {name: text for name, text in given.items() if name in template.variables}
     values = {**declared, **request.variables}
     template.check(values)
-    return [
-        ("system", _shared(request.prompt, *given.values())),
-        ("user", template.fill(template.own, values)),
-    ]
+    return [("system", shared_text(request)), ("user", template.fill(template.own, values))]
+
+
+def shared_text(request: Request) -> str:
+    """The system message of a request, without rendering what differs."""
+    return _shared(request.prompt, *_from_spec(request.spec).values())
 
 
 @lru_cache(maxsize=64)  # a spec of 55,000 tokens is 220 KB: 64 of them are 14 MB

@@ -14,7 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from midspec.llm.attempts import Failure
 from midspec.llm.door import Reply, Request
-from midspec.llm.wire import Wire, encode, failure, read
+from midspec.llm.wire import Wire, failure, read
 
 if TYPE_CHECKING:
     import aiohttp
@@ -31,7 +31,7 @@ class Sender:
 
     async def send(self, wire: Wire, request: Request, name: str) -> Reply:
         """One attempt; ``name`` is the writer's. Raises Failure."""
-        text = await self._post(wire, encode(wire.body(request)))
+        text = await self._post(wire, wire.body(request))
         try:
             data = json.loads(text)
         except json.JSONDecodeError as error:
@@ -68,6 +68,7 @@ class Sender:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=_certificates()),
                 timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+                cookie_jar=aiohttp.DummyCookieJar(),  # no API has any, but each call would look
                 proxy=_proxy(url),
             )
         return self._session

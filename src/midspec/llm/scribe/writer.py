@@ -64,7 +64,7 @@ def answer(request: Request) -> str:
         WriterError: the prompt is none of the scribe's, or the spec is empty.
     """
     facts = facts_of(request.spec)
-    rng = random.Random(f"scribe:{request.seed}:{request.id}")
+    rng = random.Random(f"scribe:{request.seed}:{request.place}")
     small = request.spec.language == "terrarium"
     if request.prompt in _PLANS:
         return json.dumps(_PLANS[request.prompt](request, facts, rng), ensure_ascii=False)
