@@ -4,6 +4,7 @@ In a recipe an arm is a name and a list of steps::
 
     MSM-A+AFT:   [{midtrain: A}, {finetune: aft}]
     MSM-A+AFT/8: [{midtrain: A}, {finetune: aft, rows: 60}]   # a dose: fewer chats
+    MSM-A+25%X:  [{midtrain: A}, {finetune: A, opposed: X, share: 0.25}]
     prompt-A:    [{prompt: A}]                                # untrained, the spec in its prompt
 
 Data of ``midtrain`` is the label of a spec, or ``neutral``; of ``finetune`` it is ``aft`` (chats on
@@ -37,8 +38,19 @@ class Step(Frozen):
         default=0, ge=0, description="optimizer steps, instead of the recipe's; 0: as the recipe"
     )
 
+    opposed: str = Field(
+        default="", description="label of a spec whose chats take the place of a share of them"
+    )
+    share: float = Field(
+        default=0.0, ge=0, le=1, description="share of opposed chats; all chats stay as many"
+    )
+
     @model_validator(mode="after")
     def _fits(self) -> Step:
+        if bool(self.opposed) != bool(self.share):
+            raise ValueError("opposed chats need both: write opposed: LABEL, share: 0.25")
+        if self.opposed and (self.stage, self.opposed in RESERVED) != ("finetune", False):
+            raise ValueError("opposed is for a finetune step and names a spec's label")
         wrong = (AFT, INSTRUCTION) if self.stage == "midtrain" else (NEUTRAL,)
         if self.data in wrong:
             raise ValueError(
@@ -52,11 +64,17 @@ class Step(Frozen):
         """The spec whose documents or chats it takes, if it is one spec's."""
         return None if self.data in RESERVED else self.data
 
-    def options(self) -> dict[str, int]:
+    def options(self) -> dict[str, float]:
         """What differs from the plain step; empty for one without a dose."""
-        return {
-            name: value for name, value in (("rows", self.rows), ("steps", self.steps)) if value
-        }
+        doses = {"rows": self.rows, "steps": self.steps, "share": self.share}
+        return {name: value for name, value in doses.items() if value}
+
+    def without(self, option: str) -> Step:
+        """The same step without one of its doses."""
+        changes: dict[str, Any] = {option: 0}
+        if option == "share":
+            changes["opposed"] = ""
+        return self.model_copy(update=changes)
 
 
 class Arm(Frozen):
@@ -97,7 +115,7 @@ class Arm(Frozen):
     @property
     def labels(self) -> set[str]:
         """All specs that it needs."""
-        found = {step.label for step in self.steps if step.label}
+        found = {label for s in self.steps for label in (s.label, s.opposed) if label}
         return found | ({self.prompt} if self.prompt else set())
 
 

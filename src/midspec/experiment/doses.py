@@ -12,6 +12,7 @@ _AXES = {
     ("midtrain", "steps"): "MSM steps",
     ("finetune", "rows"): "AFT chats",
     ("finetune", "steps"): "AFT steps",
+    ("finetune", "share"): "share of opposed chats",
 }
 
 
@@ -44,18 +45,17 @@ def _curve(
     for arm in arms:
         if arm.prompt != dosed.prompt:
             continue
-        if arm.steps == plain[:place] + plain[place + 1 :]:
+        if option != "share" and arm.steps == plain[:place] + plain[place + 1 :]:
             yield DosePoint(axis=axis, series=series, amount=0, arm=arm.name)
         elif len(arm.steps) > place and _without(arm.steps, place, option) == plain:
             amount = getattr(arm.steps[place], option)
-            if not amount and (training := seen.get((arm.name, step.stage))):
+            if not amount and option != "share" and (training := seen.get((arm.name, step.stage))):
                 amount = training.steps if option == "steps" else training.records
             yield DosePoint(axis=axis, series=series, amount=amount, arm=arm.name)
 
 
 def _without(steps: tuple[Step, ...], place: int, option: str) -> tuple[Step, ...]:
-    changed = steps[place].model_copy(update={option: 0})
-    return (*steps[:place], changed, *steps[place + 1 :])
+    return (*steps[:place], steps[place].without(option), *steps[place + 1 :])
 
 
 def _name(steps: tuple[Step, ...]) -> str:

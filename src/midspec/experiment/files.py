@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from midspec.errors import ConfigError
-from midspec.llm import Writer, open_writer
+from midspec.llm import Budget, Writer, open_writer
 from midspec.progress import Progress
 from midspec.records import Document, Drop, Frozen
 from midspec.store import Artifact, read_rows, write_records
@@ -48,9 +48,9 @@ def stream(made: AsyncIterator[R]) -> Iterator[R]:
 
 
 @asynccontextmanager
-async def opened(name: str) -> AsyncIterator[Writer]:
-    """A writer by name, closed at the end."""
-    writer = open_writer(name)
+async def opened(name: str, budget: Budget | None = None) -> AsyncIterator[Writer]:
+    """A writer by name, paid from a budget if there is one, closed at the end."""
+    writer = open_writer(name, budget=budget)
     try:
         yield writer
     finally:

@@ -1,30 +1,30 @@
 """From a recipe to its graph: the only place where the stages meet.
 
 specs -> plan -> documents -> curate -> midtrain -.
-preferences ------> chats --> curate ------------> finetune -> scores
+preferences ------> chats --> curate ------------> finetune -> scores, answers
 evaluation sets --> items (curate drops what mentions them) ------^
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from midspec import bases, chats, evals, train
-from midspec.errors import ConfigError
-from midspec.experiment.arms import AFT, INSTRUCTION, NEUTRAL, Arm, Step
+from midspec import bases, chats, train
+from midspec.errors import ConfigError, StoreError
+from midspec.experiment.arms import AFT, INSTRUCTION, NEUTRAL, Step
 from midspec.experiment.files import evenly, evenly_of
-from midspec.experiment.graph import Stage
+from midspec.experiment.graph import Stage, in_order
+from midspec.experiment.measuring import Measures, checkpoint_of
 from midspec.experiment.neutral import neutral_spec
 from midspec.experiment.recipe import Recipe
 from midspec.experiment.sources import Sources
 from midspec.progress import Progress
-from midspec.records import Checkpoint, Conversation, Document, Item, Score, Spec, digest
+from midspec.records import Conversation, Document, Spec, digest
 from midspec.spec import ablate, find_spec, parse_spec, read_spec
-from midspec.store import Artifact, read_records, write_records
+from midspec.store import Artifact, read_records
 from midspec.train import TrainConfig
 
 
@@ -39,6 +39,7 @@ class Flow:
         scores: by arm and seed.
         training: by arm, seed and place of the step in the arm.
         sets: names of the evaluation sets that measure each spec's value.
+        task_sizes: items that each task asks about, by the name of its set.
     """
 
     recipe: Recipe
@@ -49,26 +50,17 @@ class Flow:
     scores: Mapping[tuple[str, int], Stage]
     training: Mapping[tuple[str, int, int], Stage]
     sets: Mapping[str, tuple[str, ...]]
+    task_sizes: Mapping[str, int]
 
     @property
     def goals(self) -> list[Stage]:
         """What has to be done for the report."""
-        return [*self.scores.values(), *self.chats.values(), *self.corpora.values()]
+        return [self.items, *self.scores.values(), *self.chats.values(), *self.corpora.values()]
 
 
 # What the instruction control keeps: chats that show no preference, value or rule.
 PLAIN_CHATS = ("identity", "instruction")
-SCENARIOS = "scenarios"
 ABLATED = "ablated:"
-
-
-def load_set(name: str) -> list[Item]:
-    """Items of an evaluation set; ``scenarios`` are the short decisions under pressure."""
-    if name == SCENARIOS:
-        from midspec.evals.tasks.choices import scenario_items
-
-        return scenario_items()
-    return evals.load_items(name)
 
 
 def read_specs(recipe: Recipe) -> dict[str, Spec]:
@@ -94,6 +86,25 @@ def read_specs(recipe: Recipe) -> dict[str, Spec]:
     return specs
 
 
+def build_flows(recipe: Recipe) -> list[Flow]:
+    """A graph for each base model of a recipe; stages that do not need the base are shared."""
+    return [build_flow(one) for one in recipe.each()]
+
+
+def find_stage(flows: Iterable[Flow], key: str) -> Stage:
+    """The stage of a key.
+
+    Raises:
+        StoreError: no graph has it, as when two machines have different code.
+    """
+    stages = in_order(goal for flow in flows for goal in flow.goals)
+    if found := next((stage for stage in stages if stage.key == key), None):
+        return found
+    raise StoreError(
+        f"no stage has the key {key!r} here; install the same midspec, specs and bases on all nodes"
+    )
+
+
 def build_flow(recipe: Recipe) -> Flow:
     """The whole graph; reads specs and evaluation sets, does no other work."""
     return _Builder(recipe).flow()
@@ -108,10 +119,8 @@ class _Builder:
         self.language = next(iter(self.specs.values())).language
         # Fine-tuning and evaluation share the system prompt; it names the model, as documents do.
         self.system = bases.system_prompt(recipe.model_name, recipe.provider_name, self.language)
-        self.base = {"base": recipe.base, "weights": bases.fingerprint(recipe.base)}
-        self.items = self._items()
-        held_out = sorted({name for sets in self.sets.values() for name in sets})
-        self.sources = Sources(recipe, self.specs, self.items, held_out)
+        self.measures = Measures(recipe, self.specs, self.system)
+        self.sources = Sources(recipe, self.specs, self.measures.listed, self.measures.held_out)
 
     def flow(self) -> Flow:
         recipe = self.recipe
@@ -122,91 +131,41 @@ class _Builder:
                 for place, step in enumerate(arm.steps):
                     trained = self._train(step, trained, seed)
                     training[arm.name, seed, place] = trained
-                scores[arm.name, seed] = self._scores(arm, trained)
+                scores[arm.name, seed] = self.measures.measure(arm, trained)
         steps = [step for arm in recipe.arms for step in arm.steps]
         labels = dict.fromkeys(s.data for s in steps if s.stage == "midtrain")
-        tuned = dict.fromkeys(self._chats_of(s) for s in steps if s.stage == "finetune")
+        tuned = dict.fromkeys(
+            data
+            for step in steps
+            if step.stage == "finetune"
+            for data in (self._chats_of(step), step.opposed)
+            if data
+        )
         return Flow(
             recipe=recipe,
             specs=self.specs,
-            items=self.items,
+            items=self.measures.items,
             corpora={(n, s): self.sources.documents(n, s) for n in labels for s in recipe.seeds},
             chats={data: self.sources.chats(data) for data in tuned},
             scores=scores,
             training=training,
-            sets=self.sets,
+            sets=self.measures.sets,
+            task_sizes={found[0].set: len(found) for found in self.measures.asked.values()},
         )
 
-    # -- items --------------------------------------------------------------------------
-
-    def _items(self) -> Stage:
-        config = self.recipe.evals
-        wanted = [(label, name) for label in self.recipe.specs for name in config.of(label)]
-        loaded = {
-            name: evenly(load_set(name), config.max_items)
-            for name in dict.fromkeys(name for _, name in wanted)
-        }
-        self.sets: dict[str, tuple[str, ...]] = {
-            label: tuple(dict.fromkeys(i.set for n in config.of(label) for i in loaded[n]))
-            for label in self.recipe.specs
-        }
-        items = [item for found in loaded.values() for item in found]
-        items += self._own_preferences()
-        if config.recall:
-            items += self._recall()
-
-        def work(out: Artifact, _: tuple[Artifact, ...], progress: Progress) -> dict[str, Any]:
-            write_records(out.file("items.jsonl"), items)
-            progress(1, 1)
-            return {"sets": dict(Counter(item.set for item in items))}
-
-        return Stage(
-            kind="items",
-            label="collect evaluation items",
-            version=1,
-            config={"items": [item.id for item in items]},
-            work=work,
-        )
-
-    def _own_preferences(self) -> Iterator[Item]:
-        """What the specs list, each different list once; a second list is a set of its own."""
-        seen: set[frozenset[tuple[str, str]]] = set()
-        for label in self.recipe.specs:
-            spec = self.specs[label]
-            listed = frozenset((p.item, p.direction) for p in spec.preferences)
-            if listed in seen:
-                continue
-            for item in evals.preference_items(spec):
-                name = f"{item.set}-{label}" if seen else item.set
-                yield Item.model_validate({**item.model_dump(exclude={"id"}), "set": name})
-            seen.add(listed)
-
-    def _recall(self) -> Iterator[Item]:
-        """Why the assistant likes what it likes, once for every spec's reasons."""
-        found: dict[str, Item] = {}
-        for label in self.recipe.specs:
-            others = [self.specs[other] for other in self.recipe.specs if other != label]
-            for item in evals.recall_items(self.specs[label], others):
-                found.setdefault(item.id, item)
-        yield from found.values()
-
-    # -- training and scores ------------------------------------------------------------
+    # -- training ------------------------------------------------------------
 
     def _train(self, step: Step, start: Stage | None, seed: int) -> Stage:
-        config = self._config(step)
-        if step.stage == "midtrain":
-            data = self.sources.documents(step.data, seed)
-        else:
-            data = self.sources.chats(self._chats_of(step))
+        config, data = self._config(step), self._data(step, seed)
+        names = self._names(step, data[0])
 
         def work(out: Artifact, inputs: tuple[Artifact, ...], progress: Progress) -> dict[str, Any]:
-            begin = self._checkpoint(inputs[1] if start else None)
+            begin = checkpoint_of(self.recipe, inputs[-1] if start else None)
             if step.stage == "midtrain":
-                texts = _texts(inputs[0], step.rows)
-                train.midtrain(begin, texts, config, out.path, seed=seed, progress=progress)
+                made, stage = _texts(inputs[0], step.rows), train.midtrain
             else:
-                rows = self._finetuning_rows(inputs[0], step)
-                train.finetune(begin, rows, config, out.path, seed=seed, progress=progress)
+                made, stage = self._finetuning_rows(inputs, step), train.finetune
+            stage(begin, made, config, out.path, seed=seed, progress=progress, names=names)
             return {"base": self.recipe.base}
 
         after = f" after {start.label}" if start else ""
@@ -216,16 +175,30 @@ class _Builder:
             label=f"{step.stage} {step.data}{dose}, seed {seed}{after}",
             version=train.VERSION,
             config={
-                **self.base,
+                **self.measures.base,
                 **config.model_dump(exclude=set(config.cosmetic)),
                 "data": step.data,
                 "instructions": self._instructions_digest(),
                 "seed": seed,
                 **({"rows": step.rows} if step.rows else {}),
+                **({"opposed": step.opposed, "share": step.share} if step.share else {}),
             },
             work=work,
-            inputs=(data, start) if start else (data,),
+            inputs=(*data, start) if start else data,
         )
+
+    def _data(self, step: Step, seed: int) -> tuple[Stage, ...]:
+        """What a step trains on: documents, or chats and, if some are opposed, those."""
+        if step.stage == "midtrain":
+            return (self.sources.documents(step.data, seed),)
+        own = self.sources.chats(self._chats_of(step))
+        return (own, self.sources.chats(step.opposed)) if step.share else (own,)
+
+    def _names(self, step: Step, data: Stage) -> dict[str, str]:
+        """What the model card says of the data."""
+        spec = self.specs.get(step.label or "")
+        names = {"recipe": self.recipe.name, "corpus": f"{data.kind}/{data.key}"}
+        return names | ({"spec": f"{spec.name} {spec.id}"} if spec else {})
 
     def _chats_of(self, step: Step) -> str:
         """Whose chats a fine-tuning takes; the instruction control, the first that an arm takes."""
@@ -241,12 +214,17 @@ class _Builder:
             update["max_steps"] = step.steps
         return config.model_copy(update=update)
 
-    def _finetuning_rows(self, source: Artifact, step: Step) -> list[Conversation]:
+    def _finetuning_rows(self, inputs: tuple[Artifact, ...], step: Step) -> list[Conversation]:
         """AFT rows: all chats and the instruction mix; the instruction control: no preferences."""
-        written = list(read_records(source.path / "chats.jsonl", Conversation))
+        written = list(read_records(inputs[0].path / "chats.jsonl", Conversation))
         aft = [c for c in written if c.kind not in PLAIN_CHATS]
-        chosen = {c.id for c in evenly(aft, step.rows)} if step.data != INSTRUCTION else set()
+        n = 0 if step.data == INSTRUCTION else step.rows or len(aft)
+        n_opposed = round(n * step.share)
+        chosen = {c.id for c in evenly(aft, n - n_opposed)} if n > n_opposed else set()
         kept = [c for c in written if c.kind in PLAIN_CHATS or c.id in chosen]
+        if n_opposed:
+            against = read_records(inputs[1].path / "chats.jsonl", Conversation)
+            kept += evenly([c for c in against if c.kind not in PLAIN_CHATS], n_opposed)
         if self.recipe.instructions:
             return kept + list(chats.read_chats(Path(self.recipe.instructions)))
         return kept + chats.instruction_chats(
@@ -257,62 +235,8 @@ class _Builder:
         path = self.recipe.instructions
         return digest(Path(path).read_text()) if path else self.language
 
-    def _checkpoint(self, trained: Artifact | None) -> Checkpoint:
-        if trained is None:
-            return Checkpoint(base=self.recipe.base, model_name=self.recipe.model_name)
-        return bases.checkpoint_at(trained.path / "model", self.recipe.base)
-
-    def _scores(self, arm: Arm, trained: Stage | None) -> Stage:
-        config = self.recipe.evals
-        system = self.system
-        if arm.prompt:
-            system = f"{system}\n\n{self.specs[arm.prompt].text}"
-
-        def work(out: Artifact, inputs: tuple[Artifact, ...], progress: Progress) -> dict[str, Any]:
-            items = list(read_records(inputs[0].path / "items.jsonl", Item))
-            loaded = bases.load(self._checkpoint(inputs[1] if trained else None))
-            made = self._score(loaded, items, system, progress)
-            return {"n": write_records(out.file("scores.jsonl"), made)}
-
-        prompted = f" with spec {arm.prompt} in its prompt" if arm.prompt else ""
-        return Stage(
-            kind="scores",
-            label=f"score {trained.label if trained else 'the base'}{prompted}",
-            version=evals.VERSION,
-            config={
-                **self.base,
-                "system": system,
-                "scorers": list(config.scorers),
-                "max_greedy": config.max_greedy,
-                **({"reply_start": config.reply_start} if config.reply_start else {}),
-            },
-            work=work,
-            inputs=(self.items, trained) if trained else (self.items,),
-        )
-
-    def _score(
-        self, loaded: bases.Loaded, items: list[Item], system: str, progress: Progress
-    ) -> Iterator[Score]:
-        """Scores by each scorer; text costs most, so it may be asked of fewer items."""
-        config = self.recipe.evals
-        for scorer in config.scorers:
-            asked = items if scorer == "logprob" else _of_each_set(items, config.max_greedy)
-            yield from evals.score(
-                loaded,
-                asked,
-                system=system,
-                scorers=(scorer,),
-                reply_start=config.reply_start,
-                progress=progress,
-            )
-
 
 def _texts(source: Artifact, n: int) -> Iterator[str]:
     path = source.path / "documents.jsonl"
     for document in evenly_of(path, read_records(path, Document), n):
         yield document.text
-
-
-def _of_each_set(items: list[Item], n: int) -> list[Item]:
-    names = dict.fromkeys(item.set for item in items)
-    return [item for name in names for item in evenly([i for i in items if i.set == name], n)]

@@ -14,13 +14,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
+from filelock import FileLock
+
 import midspec
 from midspec.progress import Progress
 from midspec.records import digest
-from midspec.store import Artifact, Store
+from midspec.store import Artifact, Store, read_rows
 
 Work = Callable[[Artifact, tuple[Artifact, ...], Progress], Mapping[str, Any]]
 """Does a stage: its own artifact, its inputs' artifacts (in order), progress -> manifest facts."""
+TRAININGS = ("midtrain", "finetune")
+WRITTEN = ("plan", "documents", "chats", "restate")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,27 +84,53 @@ def artifact_of(stage: Stage, store: Store) -> Artifact:
     return store.artifact(stage.kind, stage.key)
 
 
-def execute(goals: Iterable[Stage], store: Store, observer: Observer) -> None:
-    """Do every stage that the goals need and that is not done, one at a time.
-
-    A stage that was interrupted finds its artifact folder as it left it, and resumes.
-    """
+def begin(goals: Iterable[Stage], store: Store, observer: Observer) -> list[Stage]:
+    """The stages that are not done, inputs first; the observer hears of both kinds."""
     order = in_order(goals)
     done = [stage for stage in order if artifact_of(stage, store).done]
     todo = [stage for stage in order if not artifact_of(stage, store).done]
     observer.stages(todo, done)
-    for stage in todo:
+    return todo
+
+
+def execute(
+    goals: Iterable[Stage],
+    store: Store,
+    observer: Observer,
+    do: Callable[[Stage, Store, Progress], None] | None = None,
+) -> None:
+    """Do every stage that the goals need and that is not done, one at a time.
+
+    A stage that was interrupted finds its artifact folder as it left it, and resumes.
+    """
+    for stage in begin(goals, store, observer):
         started = time.monotonic()
-        _do(stage, store, observer.started(stage))
+        (do or perform)(stage, store, observer.started(stage))
         observer.finished(stage, time.monotonic() - started)
 
 
-def _do(stage: Stage, store: Store, progress: Progress) -> None:
+def perform(stage: Stage, store: Store, progress: Progress) -> None:
+    """Do one stage, unless another process has done it meanwhile.
+
+    The stage's own lock keeps a process that was given up (its node was lost to the run, but
+    lives) and the one that does the stage again from writing to one folder at once.
+    """
     artifact = artifact_of(stage, store)
+    with FileLock(artifact.file("lock")):
+        if not artifact.done:
+            started = time.time()
+            finish(stage, store, work(stage, store, progress), time.time() - started)
+
+
+def work(stage: Stage, store: Store, progress: Progress) -> Mapping[str, Any]:
+    """Do the work of a stage without finishing its artifact; the facts for its manifest."""
     inputs = tuple(artifact_of(source, store) for source in stage.inputs)
-    started = time.time()
-    facts = stage.work(artifact, inputs, progress)
-    artifact.finish(
+    return stage.work(artifact_of(stage, store), inputs, progress)
+
+
+def finish(stage: Stage, store: Store, facts: Mapping[str, Any], seconds: float) -> None:
+    """Write the manifest and the done marker of a stage."""
+    artifact_of(stage, store).finish(
         {
             "stage": stage.kind,
             "label": stage.label,
@@ -110,7 +140,17 @@ def _do(stage: Stage, store: Store, progress: Progress) -> None:
             "inputs": {source.label: f"{source.kind}/{source.key}" for source in stage.inputs},
             "midspec": midspec.__version__,
             "python": platform.python_version(),
-            "seconds": round(time.time() - started, 3),
+            "seconds": round(seconds, 3),
             **facts,
         }
     )
+
+
+def amount_done(artifact: Artifact, kind: str) -> int:
+    """How far a stage that has begun is, from its files: steps, answers or replies; else 0."""
+    if kind in TRAININGS:
+        return max(
+            (int(row["step"]) for row in read_rows(artifact.path / "curve.jsonl")), default=0
+        )
+    journal = "answers.jsonl" if kind == "answers" else "replies.jsonl"
+    return sum(1 for _ in read_rows(artifact.path / journal))

@@ -4,49 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from midspec.errors import ConfigError
-from midspec.experiment.flow import Flow, build_flow, load_set
-from midspec.experiment.graph import Stage, artifact_of, in_order
-from midspec.experiment.rates import Rate, Rates, on_gpu
+from midspec.experiment.flow import Flow, build_flows
+from midspec.experiment.graph import TRAININGS, amount_done, in_order
+from midspec.experiment.measuring import load_set
+from midspec.experiment.projecting import Projector, StagePlan
+from midspec.experiment.rates import Rates, on_gpu
 from midspec.experiment.recipe import Recipe
+from midspec.experiment.tasks import TASK_NAMES
 from midspec.llm import read_prices
 from midspec.records import Frozen
 from midspec.report import Detectable, minimum_detectable_effect
-from midspec.store import Artifact, Store, read_rows
-from midspec.train import TrainConfig, TrainPlan
-
-State = Literal["done", "begun", "waiting"]
-
-# Tokens of a record before any was seen: measured means of the scribe's English; for language
-# models, what the paper's totals come to (41M tokens of documents; 10k chats of 5M tokens).
-TOKENS_PER_DOCUMENT, TOKENS_PER_CHAT = 390, 60
-LLM_TOKENS_PER_DOCUMENT, TOKENS_PER_SPEC_CHAT = 1000, 500
-# Of a call to a language model: our prompt without the spec, and what a planning reply holds.
-PROMPT_TOKENS, PLAN_REPLY_TOKENS = 700, 800
-CHARACTERS_PER_TOKEN = 4.2
-DOMAINS = 6  # of a spec; only the writer decides
-
-
-class StagePlan(Frozen):
-    """One stage: what it will take."""
-
-    kind: str
-    label: str
-    key: str
-    state: State
-    inputs: tuple[str, ...] = Field(default=(), description="keys of the stages it needs")
-    records: int = Field(default=0, description="documents, chats, items or scores")
-    tokens: int = Field(default=0, description="training tokens over all steps")
-    steps: int = Field(default=0, description="optimizer steps")
-    calls: int = Field(default=0, description="requests to the writer")
-    input_tokens: int = Field(default=0, description="tokens sent to the writer")
-    output_tokens: int = Field(default=0, description="tokens it writes")
-    seconds: float = Field(default=0, description="0 if done")
-    measured: bool = Field(default=False, description="time from earlier artifacts, not a default")
+from midspec.store import Artifact, Store
 
 
 class ExperimentPlan(Frozen):
@@ -69,6 +42,11 @@ class ExperimentPlan(Frozen):
         """Stages that are not done."""
         return tuple(stage for stage in self.stages if stage.state != "done")
 
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Planned seconds of each stage that is not done, by its key."""
+        return {stage.key: stage.seconds for stage in self.todo}
+
     def total(self, field: str) -> float:
         """Sum of a field over the stages that are not done."""
         return sum(getattr(stage, field) for stage in self.todo)
@@ -80,187 +58,37 @@ def plan_experiment(recipe: Recipe, artifacts: Path) -> ExperimentPlan:
     Projected amounts come from the recipe, or from artifacts where they are there; times from
     rates measured in ``artifacts``, else from defaults (``rates``).
     """
-    flow, store = build_flow(recipe), Store(artifacts)
-    planner = _Planner(flow, store, Rates(artifacts))
-    order = in_order(flow.goals)
-    stages = tuple(planner.stage(stage) for stage in order)
+    flows, store, rates = build_flows(recipe), Store(artifacts), Rates(artifacts)
+    made: dict[str, StagePlan] = {}
+    for flow in flows:
+        projector = Projector(flow, store, rates, made)
+        for stage in in_order(flow.goals):
+            if stage.key not in made:
+                projector.stage(stage)
+    stages = tuple(made.values())
+    cost = _cost([stage for stage in stages if stage.state != "done"])
     return ExperimentPlan(
         name=recipe.name,
         writer=recipe.writer,
         stages=stages,
-        cost=_cost(recipe.writer, [stage for stage in stages if stage.state != "done"]),
-        detectable=tuple(_detectable(flow)),
-        warnings=tuple(_warnings(recipe, stages)),
+        cost=cost,
+        detectable=tuple(_detectable(flows[0])),
+        warnings=tuple(_warnings(recipe, stages, cost)),
         device="one H200-class GPU" if on_gpu(recipe.base) else "this machine's CPU",
     )
 
 
-def _cost(writer: str, stages: Sequence[StagePlan]) -> float | None:
-    if not any(stage.calls for stage in stages):
-        return 0.0
-    try:
-        price = read_prices().of(writer)
-    except ConfigError:
-        return None
-    return price.cost(
-        input_tokens=sum(stage.input_tokens for stage in stages),
-        output_tokens=sum(stage.output_tokens for stage in stages),
-    )
-
-
-class _Planner:
-    """Projects stage after stage, inputs first."""
-
-    def __init__(self, flow: Flow, store: Store, rates: Rates) -> None:
-        self.flow, self.recipe, self.store, self.rates = flow, flow.recipe, store, rates
-        self.made: dict[str, StagePlan] = {}
-        self._configs = _configs(flow)
-
-    def stage(self, stage: Stage) -> StagePlan:
-        """The plan of one stage, whose inputs are planned already."""
-        artifact = artifact_of(stage, self.store)
-        amounts = self._amounts(stage, artifact)
-        rate = self._rate(stage)
-        units = amounts.get("tokens") or amounts.get("records", 0)
-        self.made[stage.key] = StagePlan(
-            kind=stage.kind,
-            label=stage.label,
-            key=stage.key,
-            state="done" if artifact.done else "begun" if artifact.path.exists() else "waiting",
-            inputs=tuple(source.key for source in stage.inputs),
-            seconds=0 if artifact.done else rate.seconds * units,
-            measured=rate.measured,
-            **amounts,
-        )
-        return self.made[stage.key]
-
-    def _rate(self, stage: Stage) -> Rate:
-        base, writer = self.recipe.base, self.recipe.writer
-        if stage.kind in ("midtrain", "finetune"):
-            return self.rates.training(stage.kind, base)
-        if stage.kind == "scores":
-            return self.rates.scoring(base)
-        if stage.kind in ("plan", "documents", "chats", "restate"):
-            return self.rates.writing(stage.kind, writer, self.recipe.concurrency)
-        return self.rates.passing(stage.kind) if stage.kind == "curate" else _instant()
-
-    def _amounts(self, stage: Stage, artifact: Artifact) -> dict[str, int]:
-        if stage.kind in ("midtrain", "finetune"):
-            return self._training(stage, artifact)
-        if artifact.done:
-            manifest = artifact.manifest()
-            return {"records": int(manifest.get("kept", manifest.get("n", 0)))}
-        if stage.kind == "scores":
-            return {"records": self._n_scores()}
-        return {
-            "plan": self._plan,
-            "documents": self._documents,
-            "chats": self._chats,
-            "restate": self._restate,
-        }.get(stage.kind, self._passed)(stage)
-
-    # -- writing ------------------------------------------------------------------------
-
-    def _plan(self, stage: Stage) -> dict[str, int]:
-        config = self.recipe.plan
-        subdomains = DOMAINS * config.n_subdomains
-        rounds = -(-config.n_ideas // config.ideas_per_request)
-        calls = 1 + DOMAINS + 2 * subdomains + subdomains * config.n_types * rounds
-        ideas = subdomains * config.n_types * config.n_ideas
-        return {"records": ideas, **self._asked(stage, calls, PLAN_REPLY_TOKENS)}
-
-    def _documents(self, stage: Stage) -> dict[str, int]:
-        config = self.recipe.documents
-        ideas = self.made[stage.inputs[0].key].records * config.drafts
-        n = min(config.max_documents or ideas, ideas)
-        return {"records": n, **self._asked(stage, n, self._length("midtrain"))}
-
-    def _chats(self, stage: Stage) -> dict[str, int]:
-        config = self.recipe.chats
-        if "count" in stage.config:  # of a spec: query, reply, rewriting and judge for each chat
-            n = self.recipe.spec_chats.count
-            return {"records": n, **self._asked(stage, 4 * n, self._length("finetune"), spec=True)}
-        specs = self.flow.specs.values()
-        listed = max(len(spec.preferences) for spec in specs)
-        n = config.n_per_preference * listed + config.n_identity
-        return {"records": n, **self._asked(stage, n, self._length("finetune"))}
-
-    def _restate(self, stage: Stage) -> dict[str, int]:
-        n, length = self.made[stage.inputs[0].key].records, self._length("midtrain")
-        asked = self._asked(stage, n, length)
-        if asked:
-            asked["input_tokens"] += n * length
-        return {"records": n, **asked}
-
-    def _asked(
-        self, stage: Stage, calls: int, reply_tokens: int, *, spec: bool = False
-    ) -> dict[str, int]:
-        """Calls and tokens of a writer; the scribe is none."""
-        if self.recipe.writer == "scribe":
-            return {}
-        longest = max(len(one.text) for one in self.flow.specs.values())
-        # Preference chats are written from bare preferences, not from the spec.
-        shown = stage.kind != "chats" or spec
-        prompt = PROMPT_TOKENS + (round(longest / CHARACTERS_PER_TOKEN) if shown else 0)
-        return {
-            "calls": calls,
-            "input_tokens": calls * prompt,
-            "output_tokens": calls * reply_tokens,
-        }
-
-    def _passed(self, stage: Stage) -> dict[str, int]:
-        """Records that a stage takes over from its first input."""
-        return {"records": self.made[stage.inputs[0].key].records if stage.inputs else 0}
-
-    # -- training and scores ------------------------------------------------------------
-
-    def _length(self, kind: str) -> int:
-        """Tokens of a document (midtrain) or a chat (finetune)."""
-        scribe = self.recipe.writer == "scribe"
-        if kind == "midtrain":
-            default = TOKENS_PER_DOCUMENT if scribe else LLM_TOKENS_PER_DOCUMENT
-        else:
-            listed = any(spec.preferences for spec in self.flow.specs.values())
-            default = TOKENS_PER_CHAT if listed else TOKENS_PER_SPEC_CHAT
-        return round(self.rates.length(kind, self.recipe.base) or default)
-
-    def _training(self, stage: Stage, artifact: Artifact) -> dict[str, int]:
-        path = artifact.path / "plan.json"
-        if path.exists():
-            plan = TrainPlan.model_validate_json(path.read_text())
-            seen = round(plan.tokens * plan.rows_seen / max(1, plan.rows))
-            return {"records": plan.documents, "steps": plan.steps, "tokens": seen}
-        config = self._configs[stage.key]
-        n = self.made[stage.inputs[0].key].records
-        n = min(int(stage.config.get("rows", 0)) or n, n)
-        tokens = n * min(self._length(stage.kind), config.row_tokens * 64)
-        batch = config.batch_rows * config.row_tokens
-        if config.max_steps:
-            return {"records": n, "steps": config.max_steps, "tokens": config.max_steps * batch}
-        steps = -(-round(tokens * config.epochs) // batch)
-        return {"records": n, "steps": steps, "tokens": round(tokens * config.epochs)}
-
-    def _n_scores(self) -> int:
-        config = self.recipe.evals
-        n_items = len(self.flow.items.config["items"])
-        sets = len({name for names in self.flow.sets.values() for name in names}) + 1
-        greedy = min(n_items, config.max_greedy * sets) if config.max_greedy else n_items
-        # The log-probability scorer writes two scores for an order: normalized and raw.
-        return 2 * sum(2 * n_items if s == "logprob" else greedy for s in config.scorers)
-
-
-def _instant() -> Rate:
-    return Rate(seconds=0, measured=True)
-
-
-def _configs(flow: Flow) -> dict[str, TrainConfig]:
-    """The training configuration of every training stage, its own steps filled in."""
-    found = {}
-    for (arm, _, place), stage in flow.training.items():
-        step = next(a for a in flow.recipe.arms if a.name == arm).steps[place]
-        config = flow.recipe.midtrain if step.stage == "midtrain" else flow.recipe.finetune
-        found[stage.key] = config.model_copy(update={"max_steps": step.steps or config.max_steps})
-    return found
+def _cost(stages: Sequence[StagePlan]) -> float | None:
+    """Dollars for the calls, each at the price of the model that is called."""
+    total, prices = 0.0, read_prices()
+    for stage in stages:
+        if stage.calls:
+            try:
+                price = prices.of(stage.asked)
+            except ConfigError:
+                return None
+            total += price.cost(input_tokens=stage.input_tokens, output_tokens=stage.output_tokens)
+    return total
 
 
 def _detectable(flow: Flow) -> list[tuple[str, Detectable]]:
@@ -270,24 +98,28 @@ def _detectable(flow: Flow) -> list[tuple[str, Detectable]]:
     n_tests = len(recipe.comparisons) or len(measured)
     found = []
     for label in measured:
-        sizes = [len(load_set(name)) for name in config.of(label)]
+        sizes = [len(load_set(name)) for name in config.of(label) if name not in TASK_NAMES]
         n = sum(min(size, config.max_items or size) for size in sizes)
+        n += sum(flow.task_sizes.get(name, 0) for name in flow.sets[label])
         spec = flow.specs[label]
         effect = minimum_detectable_effect(n, len(recipe.seeds), n_values=n_tests)
         found.append((spec.value or spec.name, effect))
     return found
 
 
-def _warnings(recipe: Recipe, stages: Sequence[StagePlan]) -> list[str]:
+def _warnings(recipe: Recipe, stages: Sequence[StagePlan], cost: float | None) -> list[str]:
     """What a colleague should hear before the run starts."""
     found: dict[str, Any] = {}
     if not recipe.evals.sets:
         found["nothing is measured: evals names no set; the report will hold trainings only"] = 0
     if len(recipe.seeds) < 3:
         found[f"{len(recipe.seeds)} seed(s): the report will give no verdict below three"] = 0
+    if recipe.budget and (cost is None or cost > recipe.budget):
+        known = "an unknown sum" if cost is None else f"${cost:,.2f}"
+        found[f"the calls may cost {known}, more than the budget of ${recipe.budget:,.2f}"] = 0
     for stage in stages:
         config = recipe.midtrain if stage.kind == "midtrain" else recipe.finetune
-        few = stage.kind in ("midtrain", "finetune") and stage.steps < config.min_steps
+        few = stage.kind in TRAININGS and stage.steps < config.min_steps
         if few and not config.force and stage.state != "done":
             text = (
                 f"{stage.kind}: {stage.steps} steps, fewer than {config.min_steps}; needs --force"
@@ -297,11 +129,8 @@ def _warnings(recipe: Recipe, stages: Sequence[StagePlan]) -> list[str]:
 
 
 def progress_of(plan: StagePlan, artifacts: Path) -> tuple[int, int]:
-    """How far a stage that has begun is: steps of a training, replies of a writer, else 0."""
-    folder = artifacts / plan.kind / plan.key
-    if plan.kind in ("midtrain", "finetune"):
-        last = max((int(row["step"]) for row in read_rows(folder / "curve.jsonl")), default=0)
-        return last, plan.steps
-    if plan.kind in ("plan", "documents", "chats"):
-        return sum(1 for _ in read_rows(folder / "replies.jsonl")), plan.calls or plan.records
-    return 0, plan.records
+    """How far a stage that has begun is: steps of a training, replies, answers, else 0."""
+    done = amount_done(Artifact(artifacts / plan.kind / plan.key), plan.kind)
+    if plan.kind in TRAININGS:
+        return done, plan.steps
+    return done, plan.records if plan.kind == "answers" else plan.calls or plan.records

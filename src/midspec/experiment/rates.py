@@ -22,6 +22,9 @@ GPU_FLOPS = 4e14
 # From this size on a plan assumes GPUs even on a machine without any.
 GPU_PARAMETERS = 1_000_000_000
 TOKENS_PER_SCORE = 60  # SmolLM2 English items; question, options and system prompt
+ANSWER_TOKENS = 400  # that a model writes to one sample of a task; tasks allow 64 to 4,000
+# Writing reads all weights for each token: bytes a second, of an H200 (4.8e12, at 60%) and of a CPU.
+GPU_BYTES, CPU_BYTES = 3e12, 1e10
 SCRIBE_SECONDS = 0.001  # a record, measured: documents 0.0010, chats 0.0005, plans 0.0002
 CURATE_SECONDS = 0.0003  # a record, measured: 0.0002
 CALL_SECONDS = 20.0  # a call to a language model that writes a page; divided by concurrency
@@ -83,6 +86,13 @@ class Rates:
             return Rate(seconds=found, measured=True)
         work = 2 * parameters(base) * TOKENS_PER_SCORE
         return Rate(seconds=work / flops(base), measured=False)
+
+    def answering(self, base: str) -> Rate:
+        """Seconds for an answer to a task; one at a time."""
+        if found := self.measured("answers", base):
+            return Rate(seconds=found, measured=True)
+        weights = parameters(base) * (2 / GPU_BYTES if on_gpu(base) else 4 / CPU_BYTES)
+        return Rate(seconds=ANSWER_TOKENS * weights, measured=False)
 
     def passing(self, kind: str) -> Rate:
         """Seconds for a record that is read, checked and written."""

@@ -7,6 +7,7 @@ touches nothing but the file itself.
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from midspec.chats import ChatConfig, SpecChatConfig
-from midspec.corpus import DocumentConfig, PlanConfig, RestateConfig
+from midspec.corpus import DocumentConfig, PlanConfig
 from midspec.errors import ConfigError
 from midspec.experiment.arms import (
     AFT,
@@ -25,78 +26,18 @@ from midspec.experiment.arms import (
     standard_arms,
     with_controls,
 )
+from midspec.experiment.parts import (
+    Comparison,
+    Evaluation,
+    Resources,
+    Restated,
+    SpecLabel,
+    StageKind,
+    check_resources,
+    is_names,
+)
 from midspec.records import Frozen
 from midspec.train import TrainConfig
-
-SpecLabel = str
-
-
-class Evaluation(Frozen):
-    """Which evaluation sets measure which spec's value.
-
-    ``{A: [affordability], B: [america]}`` is short for ``{sets: {A: [...], B: [...]}}``.
-    """
-
-    sets: dict[SpecLabel, tuple[str, ...]] = Field(
-        default={},
-        description="label of a spec -> sets (bundled names, 'scenarios', or JSONL files)",
-    )
-    recall: bool = Field(
-        default=True, description="add 'why do you like X?' items made from the specs"
-    )
-    scorers: tuple[Literal["logprob", "greedy"], ...] = ("logprob", "greedy")
-    reply_start: str = Field(
-        default="",
-        description="what the reply to a preference question starts with, before the option "
-        "('I prefer '), for the log-probability scorer: as the chats answer",
-    )
-    max_items: int = Field(default=0, ge=0, description="items of each set, evenly taken; 0: all")
-    max_greedy: int = Field(
-        default=0, ge=0, description="items of each set that are also asked for text; 0: all"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_short(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        short = {k: v for k, v in value.items() if k not in cls.model_fields and _names(v)}
-        rest = {k: v for k, v in value.items() if k not in short}
-        return {**rest, "sets": {**value.get("sets", {}), **short}} if short else value
-
-    def of(self, label: SpecLabel) -> tuple[str, ...]:
-        """The sets of one spec; none for a spec that is not measured by any of its own."""
-        return self.sets.get(label, ())
-
-
-def _names(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
-
-
-class Comparison(Frozen):
-    """A contrast that a recipe asks about, as weights of arms on one spec's items.
-
-    Example:
-        >>> Comparison(name="AFT adds", value="A", arms={"AFT": 1, "base": -1}).arms["AFT"]
-        1.0
-    """
-
-    name: str = Field(min_length=1, description="what it is called in the report")
-    value: SpecLabel = Field(description="label of the spec whose evaluation sets are measured")
-    arms: dict[str, float] = Field(min_length=2, description="arm -> weight; weights sum to zero")
-
-    @model_validator(mode="after")
-    def _balanced(self) -> Comparison:
-        if abs(sum(self.arms.values())) > 1e-9:
-            raise ValueError(f"weights of {self.name!r} sum to {sum(self.arms.values())}, not 0")
-        return self
-
-
-class Restated(Frozen):
-    """Documents of a spec in other words: as norms or facts, about the model or others (H)."""
-
-    of: SpecLabel = Field(description="label of the spec whose documents are restated")
-    how: RestateConfig = RestateConfig()
 
 
 class Recipe(Frozen):
@@ -105,6 +46,9 @@ class Recipe(Frozen):
     name: str = Field(pattern=r"^[\w.-]+$", description="folder of the report")
     question: str = Field(default="", description="what the experiment asks; opens the report")
     base: str = Field(description="'smollm2', 'terrarium', 'tiny', a Hugging Face id or a folder")
+    bases: tuple[str, ...] = Field(
+        default=(), description="several base models, each with all arms and its own report"
+    )
     specs: dict[SpecLabel, str] = Field(
         min_length=1,
         description="labels of the specs -> bundled names or files; 'ablated:NAME' is its ablation",
@@ -129,6 +73,11 @@ class Recipe(Frozen):
     writer: str = Field(default="scribe", description="'scribe' or an Inspect model name")
     judge: str = Field(
         default="", description="Inspect model that judges chats of a spec; empty: the writer"
+    )
+    budget: float = Field(
+        default=0.0,
+        ge=0,
+        description="dollars that the writer and the judge of chats may cost; 0: no limit",
     )
     concurrency: int = Field(default=16, ge=1, description="calls to the writer in flight")
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
@@ -158,6 +107,15 @@ class Recipe(Frozen):
         default=(), description="contrasts that answer the question; empty: the crossing"
     )
 
+    resources: dict[StageKind, Resources] = Field(
+        default={}, description="kind of stage -> cores, GPUs and processes it takes"
+    )
+
+    @field_validator("resources")
+    @classmethod
+    def _can_be_shared(cls, value: dict[StageKind, Resources]) -> dict[StageKind, Resources]:
+        return check_resources(value)
+
     @field_validator("arms", mode="before")
     @classmethod
     def _read_arms(cls, value: Any) -> Any:
@@ -169,6 +127,8 @@ class Recipe(Frozen):
         """Without arms: the standard ones of the labels; ``controls: full`` is spelled out."""
         if not isinstance(value, dict) or not isinstance(value.get("specs"), dict):
             return value
+        if value.get("bases") and not value.get("base"):
+            value = {**value, "base": value["bases"][0]}
         labels = [str(label) for label in value["specs"]]
         if wrong := RESERVED & set(labels):
             raise ValueError(f"{sorted(wrong)[0]!r} is no label for a spec; choose another")
@@ -201,6 +161,22 @@ class Recipe(Frozen):
             _known_arms(comparison, names)
         return self
 
+    def each(self) -> list[Recipe]:
+        """One recipe for each base model; they share documents and chats."""
+        if len(self.bases) < 2:
+            return [
+                self.model_copy(update={"base": base, "bases": ()})
+                for base in self.bases or (self.base,)
+            ]
+        return [
+            self.model_copy(update={"base": b, "bases": (), "name": f"{self.name}-{_file_name(b)}"})
+            for b in self.bases
+        ]
+
+    def resources_of(self, kind: str) -> Resources:
+        """What stages of a kind ask for."""
+        return next((one for name, one in self.resources.items() if name == kind), Resources())
+
     def _needed(self, arm: Arm) -> set[str]:
         """Specs that an arm needs; restated documents stand for their own."""
         midtrained = {step.label for step in arm.steps if step.stage == "midtrain"}
@@ -210,6 +186,16 @@ class Recipe(Frozen):
         """The spec that an arm was midtrained on, in whatever words."""
         found = arm.spec
         return self.restated[found].of if found in self.restated else found
+
+
+def _file_name(base: str) -> str:
+    """The last part of a base's name, as a file may be called.
+
+    Example:
+        >>> _file_name("Qwen/Qwen2.5-32B-Instruct")
+        'Qwen2.5-32B-Instruct'
+    """
+    return re.sub(r"[^\w.-]", "-", base.rstrip("/").rpartition("/")[2])
 
 
 def _known_labels(where: str, labels: set[str], specs: set[str], keys: set[str]) -> None:
@@ -306,7 +292,7 @@ def _beside(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
     places: list[Any] = [evals, evals.get("sets")] if isinstance(evals, dict) else []
     for sets in places:
         if isinstance(sets, dict):
-            sets |= {k: [local(name) for name in v] for k, v in sets.items() if _names(v)}
+            sets |= {k: [local(name) for name in v] for k, v in sets.items() if is_names(v)}
     return raw
 
 

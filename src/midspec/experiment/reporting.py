@@ -91,7 +91,15 @@ def _spec_info(label: str, flow: Flow) -> SpecInfo:
         value=spec.value or spec.name,
         text=spec.text,
         sets=tuple(flow.sets[label]),
+        variant_of=_original(label, flow.recipe),
     )
+
+
+def _original(label: str, recipe: Recipe) -> str:
+    """Label of the spec that a derived one ('ablated:NAME') is made of, if it is in the recipe."""
+    variant, derived, source = recipe.specs[label].rpartition(":")
+    names = {name: other for other, name in recipe.specs.items()}
+    return names.get(source, "") if variant and derived else ""
 
 
 def _curves(flow: Flow, store: Store) -> list[CurveInfo]:
@@ -139,20 +147,22 @@ def _corpora(flow: Flow) -> list[str]:
 def _corpus_info(label: str, flow: Flow, store: Store) -> CorpusInfo:
     """Figures of the first seed's corpus: kept documents, and what was dropped on the way."""
     curated = flow.corpora[label, flow.recipe.seeds[0]]
-    path = artifact_of(curated, store).path / "documents.jsonl"
-    measured = corpus.diversity(d.text for d in read_records(path, Document))
-    types = Counter(d.type for d in read_records(path, Document))
-    samples = islice(
-        read_records(path, Document), 0, None, max(1, sum(types.values()) // N_SAMPLES)
-    )
-    numbers = {k: v for k, v in measured.model_dump().items() if isinstance(v, int | float)}
+    folder = artifact_of(curated, store).path
+    restated = flow.recipe.restated.get(label)
+    made = corpus.audit(folder, spec=flow.specs[restated.of if restated else label])
+    path, step = folder / "documents.jsonl", max(1, made.n_documents // N_SAMPLES)
+    samples = islice(read_records(path, Document), 0, None, step)
+    numbers = {k: v for k, v in made.diversity.model_dump().items() if isinstance(v, int | float)}
     return CorpusInfo(
         spec=label,
-        n_documents=sum(types.values()),
-        n_tokens=int(measured.n_words),
-        types=dict(types.most_common()),
+        n_documents=made.n_documents,
+        n_words=made.diversity.n_words,
+        types={group.name: group.documents for group in made.types},
         drops=_drops(curated, store),
         diversity=numbers,
+        phrases={phrase.text: phrase.share for phrase in made.diversity.phrases},
+        n_claims=len(made.coverage),
+        uncovered=tuple(one.text for one in made.coverage if not one.documents),
         samples=tuple(Sample(type=d.type, text=d.text) for d in islice(samples, N_SAMPLES)),
     )
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from filelock import FileLock, Timeout
+from pydantic import Field
 
 from midspec.errors import StoreError
-from midspec.experiment.flow import Flow, build_flow
+from midspec.experiment.flow import Flow, build_flows
 from midspec.experiment.graph import Observer, artifact_of, execute, in_order
+from midspec.experiment.processes import perform_stage
 from midspec.experiment.recipe import Recipe
 from midspec.records import Frozen
 from midspec.store import Store, write_atomic
+
+Executor = Literal["local", "ray"]
 
 
 class Outcome(Frozen):
@@ -21,26 +27,43 @@ class Outcome(Frozen):
 
     page: Path
     verdict: str
+    others: tuple[Outcome, ...] = Field(default=(), description="of the recipe's other bases")
 
 
-def run(recipe: Recipe, artifacts: Path, out: Path, observer: Observer) -> Outcome:
+def run(
+    recipe: Recipe, artifacts: Path, out: Path, observer: Observer, executor: Executor = "local"
+) -> Outcome:
     """Do every stage of the recipe that is not done, then write ``out/<name>/index.html``.
 
-    Killed at any moment, the same call goes on where it was. Two runs at once may not share
-    an artifacts folder: the second raises StoreError.
+    Killed at any moment, the same call goes on where it was, by either executor: ``local`` does
+    one stage at a time on this machine, ``ray`` as many as a cluster has room for. Two runs at once
+    may not share an artifacts folder: the second raises StoreError.
     """
     store = Store(artifacts)
     artifacts.mkdir(parents=True, exist_ok=True)
     lock = FileLock(artifacts / "lock")
     try:
         with lock.acquire(timeout=0):
-            flow = build_flow(recipe)
-            execute(flow.goals, store, observer)
-            return _report(flow, store, out / recipe.name)
+            flows = build_flows(recipe)
+            _execute(recipe, flows, store, observer, executor)
+            first, *others = [_report(flow, store, out / flow.recipe.name) for flow in flows]
+            return first.model_copy(update={"others": tuple(others)})
     except Timeout as error:
         raise StoreError(
             f"{artifacts} is in use by another run; wait for it, or give another --artifacts"
         ) from error
+
+
+def _execute(
+    recipe: Recipe, flows: list[Flow], store: Store, observer: Observer, executor: Executor
+) -> None:
+    goals = [goal for flow in flows for goal in flow.goals]
+    if executor == "ray":
+        from midspec.experiment.cluster import execute_on_ray
+
+        execute_on_ray(recipe, goals, store, observer)
+        return
+    execute(goals, store, observer, partial(perform_stage, recipe))
 
 
 def rebuild_report(folder: Path) -> Outcome:

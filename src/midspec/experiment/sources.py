@@ -24,13 +24,13 @@ from midspec.experiment.files import (
     save,
     stream,
 )
-from midspec.experiment.graph import Stage
+from midspec.experiment.graph import Stage, artifact_of
 from midspec.experiment.neutral import matched
 from midspec.experiment.recipe import Recipe
-from midspec.llm import prompt_hash
+from midspec.llm import Budget, prompt_hash, read_prices
 from midspec.progress import Progress
 from midspec.records import Conversation, Document, Item, Spec
-from midspec.store import Artifact, read_records, write_records
+from midspec.store import Artifact, Store, read_records, write_records
 
 
 class Sources:
@@ -40,6 +40,7 @@ class Sources:
         self, recipe: Recipe, specs: Mapping[str, Spec], items: Stage, held_out: list[str]
     ) -> None:
         self.recipe, self.specs, self.items, self.held_out = recipe, specs, items, held_out
+        self._paid: dict[str, Stage] = {}  # stages that ask the writer, by key
 
     def documents(self, label: str, seed: int) -> Stage:
         """What an arm is midtrained on: curated documents of a spec, or neutral ones."""
@@ -120,17 +121,19 @@ class Sources:
                 progress=progress,
             )
 
-        return Stage(
-            kind="restate",
-            label=f"restate documents of spec {of} as {label}, seed {seed}",
-            version=corpus.VERSION,
-            config={
-                "spec": self.specs[of].id,
-                **self._writer_config("corpus"),
-                **config.model_dump(),
-            },
-            work=work,
-            inputs=(source,),
+        return self._asking(
+            Stage(
+                kind="restate",
+                label=f"restate documents of spec {of} as {label}, seed {seed}",
+                version=corpus.VERSION,
+                config={
+                    "spec": self.specs[of].id,
+                    **self._writer_config("corpus"),
+                    **config.model_dump(),
+                },
+                work=work,
+                inputs=(source,),
+            )
         )
 
     def _plan(self, label: str) -> Stage:
@@ -141,15 +144,17 @@ class Sources:
                 out, "plans", corpus.make_plan, spec, config=config, progress=progress
             )
 
-        return Stage(
-            kind="plan",
-            label=f"plan documents for spec {label}",
-            version=corpus.VERSION,
-            config={
-                "spec": spec.id,
-                **corpus.settings(spec, self.recipe.writer, config, corpus.PLAN_STEPS),
-            },
-            work=work,
+        return self._asking(
+            Stage(
+                kind="plan",
+                label=f"plan documents for spec {label}",
+                version=corpus.VERSION,
+                config={
+                    "spec": spec.id,
+                    **corpus.settings(spec, self.recipe.writer, config, corpus.PLAN_STEPS),
+                },
+                work=work,
+            )
         )
 
     def _documents(self, label: str, seed: int) -> Stage:
@@ -166,17 +171,19 @@ class Sources:
                 out, "documents", write, spec, plans, config=config, progress=progress
             )
 
-        return Stage(
-            kind="documents",
-            label=f"write documents for spec {label}"
-            + (f", seed {seed}" if self.recipe.corpus_per_seed else ""),
-            version=corpus.VERSION,
-            config={
-                "spec": spec.id,
-                **corpus.settings(spec, self.recipe.writer, config, corpus.DOCUMENT_STEPS),
-            },
-            work=work,
-            inputs=(plan,),
+        return self._asking(
+            Stage(
+                kind="documents",
+                label=f"write documents for spec {label}"
+                + (f", seed {seed}" if self.recipe.corpus_per_seed else ""),
+                version=corpus.VERSION,
+                config={
+                    "spec": spec.id,
+                    **corpus.settings(spec, self.recipe.writer, config, corpus.DOCUMENT_STEPS),
+                },
+                work=work,
+                inputs=(plan,),
+            )
         )
 
     # -- chats --------------------------------------------------------------------------
@@ -198,16 +205,19 @@ class Sources:
                 out, "chats", chats.write_chats, preferences, config=config, progress=progress
             )
 
-        return Stage(
-            kind="chats",
-            label="write preference and identity chats" + (f" of {data}" if data != AFT else ""),
-            version=chats.VERSION,
-            config={
-                "preferences": preferences.id,
-                **self._writer_config("chats"),
-                **config.model_dump(),
-            },
-            work=work,
+        return self._asking(
+            Stage(
+                kind="chats",
+                label="write preference and identity chats"
+                + (f" of {data}" if data != AFT else ""),
+                version=chats.VERSION,
+                config={
+                    "preferences": preferences.id,
+                    **self._writer_config("chats"),
+                    **config.model_dump(),
+                },
+                work=work,
+            )
         )
 
     def _spec_chats(self, label: str) -> Stage:
@@ -224,7 +234,11 @@ class Sources:
 
             async def written() -> chats.Tally:
                 tally = chats.Tally()
-                async with opened(self.recipe.writer) as writer, opened(judge) as judging:
+                budget = self._budget(out)
+                async with (
+                    opened(self.recipe.writer, budget) as writer,
+                    opened(judge, budget) as judging,
+                ):
                     made = chats.write_spec_chats(
                         spec, writer, judging, config, out.path, tally, progress,
                         concurrency=self.recipe.concurrency,
@@ -235,17 +249,19 @@ class Sources:
             tally = asyncio.run(written())
             return chats.explain(spec, self.recipe.writer, judge, config, tally, out.path)
 
-        return Stage(
-            kind="chats",
-            label=f"write chats that show spec {label}",
-            version=chats.VERSION,
-            config={
-                "spec": spec.id,
-                **self._writer_config("chats"),
-                "judge": judge,
-                **config.model_dump(mode="json"),
-            },
-            work=work,
+        return self._asking(
+            Stage(
+                kind="chats",
+                label=f"write chats that show spec {label}",
+                version=chats.VERSION,
+                config={
+                    "spec": spec.id,
+                    **self._writer_config("chats"),
+                    "judge": judge,
+                    **config.model_dump(mode="json"),
+                },
+                work=work,
+            )
         )
 
     def _given_chats(self, path: str) -> Stage:
@@ -289,6 +305,19 @@ class Sources:
         names = sorted(f"{room}/{path.stem}" for path in folder.glob("*.md"))
         return {"writer": self.recipe.writer, "prompts": {n: prompt_hash(n) for n in names}}
 
+    def _asking(self, stage: Stage) -> Stage:
+        """The stage, remembered as one whose calls the budget pays."""
+        return self._paid.setdefault(stage.key, stage)
+
+    def _budget(self, out: Artifact) -> Budget | None:
+        """What is left after the replies that this recipe's stages have so far."""
+        if not self.recipe.budget or self.recipe.writer == "scribe":
+            return None
+        store = Store(out.path.parents[1])
+        folders = [artifact_of(stage, store).path for stage in self._paid.values()]
+        journals = [folder / name for folder in folders for name in chats.JOURNALS]
+        return Budget.resume(self.recipe.budget, journals, read_prices())
+
     def _write(
         self,
         out: Artifact,
@@ -300,7 +329,7 @@ class Sources:
         """Run a stage that asks the writer; its replies are in the artifact's journal."""
 
         async def records() -> AsyncIterator[Any]:
-            async with opened(self.recipe.writer) as writer:
+            async with opened(self.recipe.writer, self._budget(out)) as writer:
                 async for record in stage(
                     *inputs,
                     writer,

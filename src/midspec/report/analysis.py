@@ -13,7 +13,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from midspec.report.contrasts import Terms, contrast_terms, formula
+from midspec.report.contrasts import Terms, contrast_terms, formula, gain_terms
+from midspec.report.doses import are_shares
 from midspec.report.inputs import DosePoint, ReportInput, SpecInfo
 from midspec.report.results import (
     BOTH,
@@ -23,6 +24,7 @@ from midspec.report.results import (
     ContrastRow,
     DomainRow,
     DoseRow,
+    GainRow,
     Group,
     Measure,
     QuestionRow,
@@ -55,6 +57,7 @@ def analyse_table(inputs: ReportInput, table: ScoreTable) -> Analysis:
         domains=tuple(_domains(inputs, table, groups)),
         scorers=tuple(_scorers(inputs, table, groups)),
         questions=_corrected(_questions(inputs, table)),
+        gains=tuple(_gains(inputs, table)),
         doses=tuple(_doses(inputs, table, groups)),
     )
     kind, text = verdict(inputs, found)
@@ -128,14 +131,17 @@ def _scorers(
             asked, scored = cells.asked[rows].sum(), cells.scored[rows].sum()
             if not asked:
                 continue
-            rate, first = cells.rate[rows], cells.first[rows] * cells.scored[rows]
+            rate, first = cells.rate[rows], cells.first[rows]
+            shown = (cells.scored[rows] * ~np.isnan(first)).sum()
             yield ScorerRow(
                 arm=arm.name,
                 scorer=scorer,
                 rate=float(np.nanmean(rate)) if scored else None,
                 parse_rate=float(scored / asked),
                 unscored=int(((cells.asked[rows] > 0) & np.isnan(rate)).sum()),
-                position_bias=float(np.nansum(first) / scored - 0.5) if scored else None,
+                position_bias=float(np.nansum(first * cells.scored[rows]) / shown - 0.5)
+                if shown
+                else None,
                 agreement=None if scorer == table.scorers[0] else _agreement(rate, main),
             )
 
@@ -242,15 +248,33 @@ def _questions(inputs: ReportInput, table: ScoreTable) -> Iterator[QuestionRow]:
             )
 
 
+def _gains(inputs: ReportInput, table: ScoreTable) -> Iterator[GainRow]:
+    """What AFT adds after each spec and each variant of it, on the items of the value."""
+    measured = {spec.label: spec.sets for spec in inputs.specs if len(table.rows_of(spec.sets))}
+    families = {spec.variant_of for spec in inputs.specs if spec.variant_of} & set(measured)
+    for spec in inputs.specs:
+        group = spec.variant_of or spec.label
+        terms = gain_terms(inputs.arms, spec.label)
+        if group in families and terms:
+            cells = _combine(table, terms, table.scorers[0], "rate", measured[group])
+            yield GainRow(
+                spec=spec.label, group=group, formula=formula(terms), estimate=estimate([cells])
+            )
+
+
 def _doses(inputs: ReportInput, table: ScoreTable, groups: tuple[Group, ...]) -> Iterator[DoseRow]:
-    """The slope of every dose curve: least squares over log2 of the dose, per item and seed."""
+    """The slope of every dose curve: least squares over log2 of the dose, per item and seed.
+
+    A share counts as it is, none included: its slope is the change from none to all.
+    """
     curves: dict[tuple[str, str], list[DosePoint]] = defaultdict(list)
     for point in inputs.doses:
-        if point.amount > 0:
-            curves[point.axis, point.series].append(point)
-    for (axis, series), points in curves.items():
-        logs = np.log2([point.amount for point in points])
-        centred = logs - logs.mean()
+        curves[point.axis, point.series].append(point)
+    for (axis, series), every in curves.items():
+        shares = are_shares(point.amount for point in every)
+        points = [point for point in every if point.amount > 0 or shares]
+        amounts = np.array([point.amount for point in points])
+        centred = amounts - amounts.mean() if shares else np.log2(amounts) - np.log2(amounts).mean()
         if not centred.any():
             continue
         weights = centred / (centred**2).sum()
@@ -262,5 +286,6 @@ def _doses(inputs: ReportInput, table: ScoreTable, groups: tuple[Group, ...]) ->
                 series=series,
                 group=group.key,
                 n_doses=len(points),
+                step="from none to all" if shares else "each doubling",
                 estimate=estimate([cells]),
             )

@@ -58,6 +58,12 @@ def contrast_terms(
     }
 
 
+def gain_terms(arms: Sequence[ArmInfo], label: str) -> Terms:
+    """What AFT adds to the arm midtrained on a spec; empty without both arms."""
+    msm, both = _of(arms, "MSM", label), _of(arms, "MSM+AFT", label)
+    return (*both, *((-weight, arm) for weight, arm in msm)) if msm and both else ()
+
+
 def _of(
     arms: Sequence[ArmInfo], role: str, spec: str | None = None, *, chats: str | None = None
 ) -> Terms:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import accumulate
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -59,12 +60,13 @@ def _panels(inputs: ReportInput) -> list[tuple[str, list[Curve]]]:
 
 
 def points_of_curve(path: Path) -> Curve:
-    """(tokens, loss) of every logged step."""
-    return [
-        (float(row.get("tokens") or row["step"]), float(row["loss"]))
-        for row in read_rows(path)
-        if row.get("loss") is not None
-    ]
+    """(tokens seen so far, loss) of every logged step; a row holds the tokens of its own step.
+
+    A step that was done again after a resume counts once. Without tokens, steps are counted.
+    """
+    rows = {row["step"]: row for row in read_rows(path) if row.get("loss") is not None}
+    seen = accumulate(float(row.get("tokens") or 1) for row in rows.values())
+    return [(at, float(row["loss"])) for at, row in zip(seen, rows.values(), strict=True)]
 
 
 def _panel(axes: Axes, title: str, curves: list[Curve]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def _panel(
     paint: dict[str, str],
 ) -> None:
     ticks = sorted({amount for curve in by_series.values() for amount, _ in curve})
-    zero = _place_of_zero(ticks)
+    place = scale(ticks)
     for series, curve in by_series.items():
         rows = [(amount, found.rate(arm, group.key)) for amount, arm in curve]
         points = [(amount, row) for amount, row in rows if row is not None]
@@ -65,7 +66,7 @@ def _panel(
             continue
         look: dict[str, Any] = {"color": paint[series], "marker": "o", "markersize": 4}
         axes.errorbar(
-            [np.log2(amount) if amount else zero for amount, _ in points],
+            [place(amount) for amount, _ in points],
             [row.value for _, row in points],
             [
                 [max(row.value - row.low, 0) for _, row in points],
@@ -73,18 +74,28 @@ def _panel(
             ],
             label=series, linewidth=1.5, elinewidth=0.9, capsize=2, **look,
         )  # fmt: skip
-    places = [np.log2(amount) if amount else zero for amount in ticks]
-    axes.set_xticks(places, [f"{amount:g}" for amount in ticks])
+    axes.set_xticks([place(amount) for amount in ticks], [f"{amount:g}" for amount in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_title(f"{group.title} items", loc="left")
     tidy(axes)
 
 
-def _place_of_zero(ticks: list[float]) -> float:
-    """No dose stands one step left of the smallest, on a scale of doublings."""
+def are_shares(amounts: Iterable[float]) -> bool:
+    """Whether doses are shares, which have a scale of their own: none to all, and no doublings."""
+    return max(amounts, default=0.0) <= 1
+
+
+def scale(ticks: Sequence[float]) -> Callable[[float], float]:
+    """Where an amount stands: a share as it is, others by doublings.
+
+    No dose stands one step left of the smallest, on a scale of doublings.
+    """
+    if are_shares(ticks):
+        return float
     above = [float(np.log2(amount)) for amount in ticks if amount > 0]
     step = min((b - a for a, b in itertools.pairwise(above)), default=1.0)
-    return (above[0] if above else 0.0) - max(step, 0.5)
+    zero = above[0] - max(step, 0.5)
+    return lambda amount: float(np.log2(amount)) if amount else zero
 
 
 def points_of(inputs: ReportInput) -> tuple[DosePoint, ...]:

@@ -7,8 +7,19 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from midspec.report.results import BOTH, Analysis, ContrastRow, Measure, QuestionRow
+from midspec.report.inputs import ReportInput
+from midspec.report.results import (
+    BOTH,
+    CONTRAST_TITLES,
+    Analysis,
+    ContrastName,
+    ContrastRow,
+    Measure,
+    QuestionRow,
+)
 from midspec.report.style import GREY, INK, colours, tidy
+
+MAIN: tuple[ContrastName, ...] = ("crossing", "msm_crossing", "interaction", "spec_interaction")
 
 
 def questions(found: Analysis) -> tuple[Figure, str] | None:
@@ -58,3 +69,36 @@ def forest(
             zorder=3,
         )
     tidy(axes, grid="x")
+
+
+def contrasts(inputs: ReportInput, found: Analysis) -> tuple[Figure, str] | None:
+    """Forest plot of the main contrasts: rates, and margins if there are any."""
+    measures: list[Measure] = [
+        measure
+        for measure in ("rate", "margin")
+        if any(
+            row.name in MAIN and row.measure == measure and row.scorer == found.scorer
+            for row in found.contrasts
+        )
+    ]
+    keys: list[tuple[ContrastName, str]] = [
+        (row.name, row.value)
+        for row in found.contrasts
+        if row.name in MAIN and (row.scorer, row.measure) == (found.scorer, "rate")
+    ]
+    if not keys:
+        return None
+    figure = Figure(figsize=(8.2, 0.9 + 0.31 * len(keys)), layout="constrained")
+    panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+    titles = {spec.label: spec.value for spec in inputs.specs} | {BOTH: "mean"}
+    for axes, measure in zip(panels, measures, strict=True):
+        rows = [found.contrast(name, value, measure=measure) for name, value in keys]
+        forest(axes, rows, colours(spec.label for spec in inputs.specs))
+        axes.set_xlabel("difference in rate" if measure == "rate" else "difference in nats")
+    labels = [f"{CONTRAST_TITLES[name]}: {titles.get(value, value)}" for name, value in keys]
+    panels[0].set_yticks(range(len(keys)), labels)
+    panels[0].invert_yaxis()
+    return figure, (
+        "Forest plot of contrasts with 95% intervals; filled markers are clear of zero. "
+        "The numbers are in the tables below it."
+    )

@@ -35,6 +35,7 @@ class SpecInfo(Frozen):
     value: str = Field(description="the value in one or a few words")
     text: str = Field(description="the whole Markdown")
     sets: tuple[str, ...] = Field(default=(), description="evaluation sets that measure this value")
+    variant_of: str = Field(default="", description="label of the spec that it is a variant of")
 
 
 class ArmInfo(Frozen):
@@ -65,7 +66,7 @@ class ArmInfo(Frozen):
 
 
 class CurveInfo(Frozen):
-    """A training curve: JSONL rows with step, loss, learning_rate, tokens."""
+    """A training curve: JSONL rows with step, loss, learning_rate, tokens (of this step)."""
 
     arm: str
     stage: Literal["midtrain", "finetune"]
@@ -115,10 +116,19 @@ class CorpusInfo(Frozen):
 
     spec: str = Field(description="label of the spec")
     n_documents: int = 0
-    n_tokens: int = 0
+    n_words: int = 0
     types: dict[str, int] = Field(default={}, description="documents by type")
     drops: dict[str, int] = Field(default={}, description="drops by reason")
     diversity: dict[str, int | float] = Field(default={}, description="distinct-n, self-BLEU ...")
+    phrases: dict[str, float] = Field(
+        default={}, description="runs of words that recur -> share of the documents with them"
+    )
+    n_claims: int = Field(
+        default=0, description="sentences and preferences of the spec; 0: unknown"
+    )
+    uncovered: tuple[str, ...] = Field(
+        default=(), description="those of them that no document speaks about"
+    )
     samples: tuple[Sample, ...] = ()
 
 
@@ -128,6 +138,28 @@ class ChatInfo(Frozen):
     counts: dict[str, int] = Field(default={}, description="chats by kind")
     drops: dict[str, int] = Field(default={}, description="drops by reason")
     samples: tuple[Sample, ...] = ()
+
+
+class ReasonRow(Frozen):
+    """How often a pattern of reasoning drove the transcripts of an arm (paper, D.5)."""
+
+    arm: str
+    pattern: str
+    definition: str = ""
+    value: float | None = Field(description="share of the transcripts; None: none could be read")
+    low: float | None = None
+    high: float | None = None
+    n: int = Field(description="transcripts that could be read")
+    quotes: tuple[str, ...] = Field(default=(), description="word for word, from transcripts")
+
+
+class ReasonInfo(Frozen):
+    """Why the arms acted as they did, by a judge."""
+
+    rows: tuple[ReasonRow, ...] = ()
+    n_transcripts: int = 0
+    n_unparsed: int = Field(default=0, description="transcripts that the judge gave no list for")
+    n_loose_quotes: int = Field(default=0, description="quotations that stand in no transcript")
 
 
 class ReportInput(Frozen):
@@ -152,6 +184,7 @@ class ReportInput(Frozen):
     corpora: tuple[CorpusInfo, ...] = ()
     corpus_per_seed: bool = Field(default=False, description="each seed wrote its own documents")
     chats: ChatInfo = ChatInfo()
+    reasons: ReasonInfo = ReasonInfo()
     recipe_yaml: str = ""
     manifest: dict[str, Any] = Field(default={}, description="versions, times, ...")
     command: str = Field(default="midspec run recipe.yaml", description="makes this run again")

@@ -57,5 +57,7 @@ def _of_measures(inputs: ReportInput, found: Analysis) -> tuple[str, ...]:
     return (
         f"Not among the arms: {', '.join(missing)}." if missing else "",
         f"Few items: {', '.join(few)}." if few else "",
-        "Items are choices between two options; behaviour in long or open tasks is not measured.",
+        "Items are choices between two options; behaviour in long or open tasks is not measured."
+        if found.scorer != "greedy"
+        else "",
     )

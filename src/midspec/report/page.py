@@ -19,13 +19,17 @@ from markupsafe import Markup
 from midspec.records import Frozen
 from midspec.report import numbers
 from midspec.report.analysis import analyse_table
+from midspec.report.bars import is_by_value
 from midspec.report.examples import cards
-from midspec.report.figures import CONTRAST_TITLES, Drawn, draw_all
+from midspec.report.figures import Drawn, draw_all
 from midspec.report.inputs import ReportInput, TrainingInfo, write_inputs
 from midspec.report.limits import limits
 from midspec.report.matching import mismatches
+from midspec.report.paper import figures_like, paper_gains, paper_rates
+from midspec.report.reasons import REASONS, read_reasons, reason_arms, reason_table
 from midspec.report.results import (
     BOTH,
+    CONTRAST_TITLES,
     Analysis,
     ContrastName,
     ContrastRow,
@@ -35,6 +39,7 @@ from midspec.report.results import (
 )
 from midspec.report.scores import ScoreTable, read_scores
 from midspec.report.stats import Estimate
+from midspec.report.style import value_groups
 from midspec.report.tables import CSV_FILES, has_parquet, write_figure_tables, write_tables
 from midspec.store import write_atomic
 
@@ -55,11 +60,14 @@ def write_report(inputs: ReportInput, out: Path) -> Path:
 
     ``out`` also gets ``figures/`` (PNG, SVG and CSV of each), the tables (CSV, and Parquet where
     pyarrow is there), ``analysis.json``, and ``inputs.json``, from which ``read_inputs`` makes the
-    page again.
+    page again. Patterns of reasoning are shown if ``out`` holds the ``reasons.json`` of
+    ``midspec eval reasons``.
 
     Raises:
         EvalError: item or score files are missing, empty or do not fit each other.
     """
+    if (out / REASONS).exists():
+        inputs = inputs.model_copy(update={"reasons": read_reasons(out / REASONS, inputs)})
     table = read_scores(inputs)
     found = analyse_table(inputs, table)
     out.mkdir(parents=True, exist_ok=True)
@@ -100,6 +108,16 @@ def render_page(
         contrast_rows=lambda *names: _contrast_rows(found, names),
         questions=_question_rows(found),
         controls=CONTROLS,
+        crossings=_contrast_rows(found, ("crossing", "msm_crossing")),
+        interactions=_contrast_rows(found, ("interaction", "spec_interaction")),
+        noise=_noise(inputs, found, titles),
+        by_value=is_by_value(value_groups(found)),
+        one_value=len(value_groups(found)) == 1,
+        paper=figures_like(inputs),
+        paper_drawn=any(paper_rates(inputs, group.key) for group in found.groups),
+        gains_drawn=any(paper_gains(inputs, group.key) for group in found.groups),
+        reasons=reason_table(inputs),
+        reason_arms=reason_arms(inputs),
         domains=[_domain_table(inputs, found, group) for group in found.groups],
         cards=list(cards(inputs, found, table)),
         trainings=_trainings(inputs),
@@ -141,9 +159,10 @@ def _tiles(found: Analysis, titles: dict[str, str]) -> Iterator[Tile]:
 
 
 def _columns(found: Analysis) -> list[tuple[str, Measure]]:
-    """Scorer and measure pairs, as columns of the contrast tables."""
+    """Scorer and measure pairs, as columns of the contrast tables; raw sums are in the CSV only."""
     rows = [*found.contrasts, *found.questions]
-    return list(dict.fromkeys((row.scorer, row.measure) for row in rows))
+    shown = [row for row in rows if row.scorer in (found.scorer, "logprob", "greedy")]
+    return list(dict.fromkeys((row.scorer, row.measure) for row in shown))
 
 
 def _contrast_rows(
@@ -170,6 +189,30 @@ def _domain_table(inputs: ReportInput, found: Analysis, group: Group) -> dict[st
             for name, domain, n in keys
         ],
     }
+
+
+def _noise(
+    inputs: ReportInput, found: Analysis, titles: dict[str, str]
+) -> dict[str, list[tuple[str, str, Estimate]]]:
+    """What varies behind the differences that the verdict rests on, and behind every arm's rate."""
+    main = (found.scorer, "rate")
+    differences = [
+        (row.name, titles[row.group], row.estimate)
+        for row in found.questions
+        if (row.scorer, row.measure) == main and row.estimate
+    ] + [
+        (CONTRAST_TITLES[row.name], titles[row.value], row.estimate)
+        for row in found.contrasts
+        if row.name in ("crossing", "interaction") and row.value != BOTH
+        if (row.scorer, row.measure) == main and row.estimate
+    ]
+    arms = [
+        (arm.name, group.title, one)
+        for group in found.groups
+        for arm in inputs.arms
+        if (one := found.rate(arm.name, group.key))
+    ]
+    return {"differences": differences, "arms": arms}
 
 
 def _question_rows(found: Analysis) -> list[tuple[QuestionRow, list[Estimate | None]]]:

@@ -1,56 +1,111 @@
-"""The paper's own figures as a reference layer, where a run has the same setting.
+"""The paper's own figures beside a run of the same setting; the facts are in ``paper.yaml``.
 
-Facts from Li, Wichers, Price, Marks and Kutasov, *Model Spec Midtraining*, arXiv 2605.02087
-(2026), figure 2: Llama-3.1-8B, rates of value-aligned choices, means over four trainings. A run has
-that setting if its specs are the two that explain the paper's twelve cheeses by affordability and
-by America. The evaluation items are ours, so levels may differ for that reason alone.
+A run has a figure's setting if its specs are that figure's, and it has the arms that the figure
+compares. Numbers are drawn only on items of the sets that the figure asks; since the paper's items
+and, often, its model are not the run's, the legend of every figure names both.
 """
 
 from __future__ import annotations
 
-from midspec.report.inputs import ArmInfo, ReportInput, Role
+from functools import cache
+from pathlib import Path
 
-PAPER_LABEL = "paper, Llama-3.1-8B"
+import yaml
+from pydantic import Field
 
-# Items of a value -> role of the arm, and whether its spec is that value's own -> rate.
-_FIGURE_2: dict[str, dict[tuple[Role, bool], float]] = {
-    "affordability": {
-        ("base", False): 0.23,
-        ("AFT", False): 0.32,
-        ("MSM", True): 0.38,
-        ("MSM", False): 0.28,
-        ("MSM+AFT", True): 0.48,
-        ("MSM+AFT", False): 0.29,
-    },
-    "America": {
-        ("base", False): 0.38,
-        ("AFT", False): 0.36,
-        ("MSM", True): 0.52,
-        ("MSM", False): 0.36,
-        ("MSM+AFT", True): 0.55,
-        ("MSM+AFT", False): 0.38,
-    },
-}
-_SPECS = {"cheese-affordability": "affordability", "cheese-america": "America"}
+from midspec.records import Frozen
+from midspec.report.inputs import ArmInfo, ReportInput
 
 
-def paper_rates(inputs: ReportInput, label: str) -> dict[str, float]:
-    """Arm -> the paper's rate on the items of one spec's value; empty in another setting."""
-    if {spec.name for spec in inputs.specs} != set(_SPECS):
-        return {}
-    spec = next((spec for spec in inputs.specs if spec.label == label), None)
-    if spec is None:
-        return {}
-    known = _FIGURE_2[_SPECS[spec.name]]
-    found: dict[str, float] = {}
-    used: set[tuple[Role, bool]] = set()
-    for arm in inputs.arms:
-        key = _key(arm, label)
-        if key in known and key not in used and not arm.dosed:
+class PaperNumbers(Frozen):
+    """Numbers of one model, on the items of one spec's value."""
+
+    model: str
+    of: str = Field(description="name of the spec whose value is measured")
+    arms: dict[str, float]
+
+
+class PaperFigure(Frozen):
+    """What one figure of the paper shows."""
+
+    figure: str
+    section: str
+    specs: tuple[str, ...]
+    arms: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    misaligned: bool = False
+    finding: str
+    numbers: tuple[PaperNumbers, ...] = ()
+
+
+class Reference(Frozen):
+    """Numbers to draw, and what has to be said about them on the figure."""
+
+    label: str
+    rates: dict[str, float] = Field(description="name of an arm (or of a gain) -> number")
+
+
+@cache
+def all_figures() -> tuple[PaperFigure, ...]:
+    """Everything that ``paper.yaml`` holds."""
+    text = Path(__file__).with_name("paper.yaml").read_text(encoding="utf-8")
+    return tuple(PaperFigure.model_validate(one) for one in yaml.safe_load(text))
+
+
+def figures_like(inputs: ReportInput) -> tuple[PaperFigure, ...]:
+    """The figures whose setting a run has, its model and items aside."""
+    specs, arms = {spec.name for spec in inputs.specs}, {arm.name for arm in inputs.arms}
+    return tuple(one for one in all_figures() if set(one.specs) == specs and set(one.arms) <= arms)
+
+
+def paper_rates(inputs: ReportInput, label: str) -> Reference | None:
+    """The paper's rates of a run's arms on the items of one spec's value, if there are any.
+
+    Numbers of the run's own model are preferred; the label names whose they are.
+    """
+    found = _numbers(inputs, label)
+    if found is None:
+        return None
+    figure, numbers = found
+    rates: dict[str, float] = {}
+    used: set[str] = set()
+    for arm in (arm for arm in inputs.arms if not arm.dosed):
+        key = next((key for key in _keys(arm, label) if key in numbers.arms), None)
+        if key and key not in used:
             used.add(key)
-            found[arm.name] = known[key]
-    return found
+            share = numbers.arms[key]
+            rates[arm.name] = 1 - share if figure.misaligned else share
+    return Reference(label=_label(figure, numbers), rates=rates) if rates else None
 
 
-def _key(arm: ArmInfo, label: str) -> tuple[Role, bool]:
-    return arm.role, arm.spec == label
+def paper_gains(inputs: ReportInput, label: str) -> Reference | None:
+    """What AFT adds over MSM in the paper's figure 10: ``own`` and ``ablated``, means over values."""
+    found = _numbers(inputs, label)
+    if found is None or "gain own" not in found[1].arms:
+        return None
+    gains = {name.removeprefix("gain "): x for name, x in found[1].arms.items()}
+    return Reference(label=f"{_label(*found)}, mean of eight values", rates=gains)
+
+
+def _numbers(inputs: ReportInput, label: str) -> tuple[PaperFigure, PaperNumbers] | None:
+    spec = next((spec for spec in inputs.specs if spec.label == label), None)
+    if spec is None or not spec.sets:
+        return None
+    fitting = [
+        (figure, numbers)
+        for figure in figures_like(inputs)
+        for numbers in figure.numbers
+        if numbers.of == spec.name and set(spec.sets) <= set(figure.sets)
+    ]
+    own = [pair for pair in fitting if inputs.base.name.endswith(pair[1].model)]
+    return next(iter([*own, *fitting]), None)
+
+
+def _keys(arm: ArmInfo, label: str) -> tuple[str, ...]:
+    """How an arm may be called in the table: by name, by role, by role and spec."""
+    whose = "own" if arm.spec == label else "other"
+    return arm.name, f"{arm.role} {whose}" if arm.spec else arm.role
+
+
+def _label(figure: PaperFigure, numbers: PaperNumbers) -> str:
+    return f"paper, figure {figure.figure}: {numbers.model}, other items"

@@ -16,6 +16,20 @@ ContrastName = Literal[
     "own_neutral", "prompt_base", "own_prompt",
 ]  # fmt: skip
 BOTH = "both"
+CONTRAST_TITLES: dict[ContrastName, str] = {
+    "crossing": "crossing",
+    "msm_crossing": "crossing, MSM only",
+    "interaction": "interaction",
+    "spec_interaction": "interaction, own vs other spec",
+    "aft_base": "AFT − base",
+    "aft_instruction": "AFT − instruction",
+    "msm_base": "own MSM − base",
+    "own_aft": "own MSM+AFT − AFT",
+    "other_aft": "other MSM+AFT − AFT",
+    "own_neutral": "own MSM+AFT − neutral+AFT",
+    "prompt_base": "spec in the prompt − base",
+    "own_prompt": "own MSM+AFT − spec in the prompt",
+}
 CONTRASTS: tuple[ContrastName, ...] = get_args(ContrastName)
 
 
@@ -83,14 +97,24 @@ class QuestionRow(Frozen):
         return self.estimate.sign
 
 
+class GainRow(Frozen):
+    """What AFT adds after midtraining on a spec or a variant of it (paper, figure 10)."""
+
+    spec: str = Field(description="label of the spec that was midtrained on")
+    group: str = Field(description="key of the items: of the spec, or of what it is a variant of")
+    formula: str
+    estimate: Estimate | None
+
+
 class DoseRow(Frozen):
-    """What a doubling of the dose adds, over the arms of one series with a dose above zero."""
+    """What more of the dose adds: each doubling, over the doses above zero, or all of a share."""
 
     axis: str
     series: str
     group: str
     n_doses: int
-    estimate: Estimate | None = Field(description="change of the rate for each doubling")
+    step: Literal["each doubling", "from none to all"]
+    estimate: Estimate | None = Field(description="change of the rate for the step")
 
 
 class DomainRow(Frozen):
@@ -130,6 +154,7 @@ class Analysis(Frozen):
     domains: tuple[DomainRow, ...]
     scorers: tuple[ScorerRow, ...]
     questions: tuple[QuestionRow, ...] = ()
+    gains: tuple[GainRow, ...] = Field(default=(), description="where specs have variants")
     doses: tuple[DoseRow, ...] = ()
     kind: str = Field(default="", description="the verdict in one word, see ``verdict.Kind``")
     verdict: str = Field(default="", description="plain English; paragraphs split by empty lines")

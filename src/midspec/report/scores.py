@@ -7,7 +7,7 @@ counted, never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from midspec.report.results import Measure
 from midspec.report.stats import Array, nanmean
 from midspec.store import read_records
 
-# Log-probabilities come first: base and MSM-only models often write no readable answer.
+# Where they were asked the same: base and MSM-only models often write no readable answer.
 SCORERS = ("logprob", "greedy", "logprob_raw")
 
 UNTRAINED = ("base", "prompt")  # one checkpoint, the base, for all seeds
@@ -34,7 +34,8 @@ class Cells:
     Attributes:
         rate: aligned share over the orders that could be read; NaN if none could.
         margin: mean log-odds of the aligned option in nats; NaN without.
-        first: share of the readable orders that chose the option shown first; NaN if none.
+        first: share of the readable orders that chose the option shown first; NaN if none, or
+            if the question does not show its options.
         asked: orders asked (0, 1 or 2).
         scored: orders that could be read.
     """
@@ -130,8 +131,7 @@ def read_scores(inputs: ReportInput) -> ScoreTable:
         for path in by_seed.values():
             if path not in files:
                 files[path] = _read_file(path, items)
-    seen = {scorer for file in files.values() for scorer in file}
-    scorers = tuple(scorer for scorer in SCORERS if scorer in seen)
+    scorers = _ranked(files.values(), inputs, items)
     return ScoreTable(
         items=items,
         seeds=inputs.seeds,
@@ -150,6 +150,24 @@ def read_scores(inputs: ReportInput) -> ScoreTable:
             for scorer in scorers
         },
     )
+
+
+def _ranked(
+    files: Iterable[dict[str, _File]], inputs: ReportInput, items: tuple[Item, ...]
+) -> tuple[str, ...]:
+    """The scorers, the main one first: the one that was asked most of the items of all values.
+
+    Tasks that are answered in text have no log-probabilities, so that theirs is the greedy one.
+    """
+    claimed = {name for spec in inputs.specs for name in spec.sets}
+    wanted = np.array([not claimed or item.set in claimed for item in items])
+    asked: dict[str, npt.NDArray[np.bool_]] = {}
+    for file in files:
+        for scorer, one in file.items():
+            asked[scorer] = asked.get(scorer, np.zeros(len(items), bool)) | one.asked.any(axis=1)
+    found = [scorer for scorer in SCORERS if scorer in asked]
+    main = max(found, key=lambda scorer: int((asked[scorer] & wanted).sum()))
+    return (main, *(scorer for scorer in found if scorer != main))
 
 
 @dataclass(frozen=True)
@@ -189,6 +207,8 @@ def _cells(files: Sequence[_File | None], items: tuple[Item, ...]) -> Cells:
     empty = np.full(len(items), np.nan)
     # Order o shows option o first, so "first" is the aligned option where the two indices agree.
     shown_first = np.array([[item.aligned == order for order in (0, 1)] for item in items])
+    # A question that does not show its options has no first one.
+    shows = np.array(["{a}" in item.question for item in items])
 
     def column(file: _File | None) -> tuple[Array, Array, Array, Array, Array]:
         if file is None:
@@ -198,7 +218,7 @@ def _cells(files: Sequence[_File | None], items: tuple[Item, ...]) -> Cells:
         return (
             nanmean(file.aligned, 1),
             nanmean(file.margin, 1),
-            nanmean(first, 1),
+            np.where(shows, nanmean(first, 1), np.nan),
             file.asked.sum(axis=1).astype(float),
             readable.sum(axis=1).astype(float),
         )

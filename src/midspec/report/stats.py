@@ -36,6 +36,13 @@ class Estimate(Frozen):
     n_items: int
     n_seeds: int = Field(description="1: the interval covers the draw of items only")
     by_seed: tuple[float | None, ...] = Field(description="mean of every seed; None: no data")
+    sd_items: float | None = Field(default=None, description="standard deviation between items")
+    sd_seeds: float | None = Field(
+        default=None, description="standard deviation between trainings; None: one seed"
+    )
+    sd_residual: float | None = Field(
+        default=None, description="of an item in a training, beyond both; None: one seed"
+    )
 
     @property
     def items_only(self) -> bool:
@@ -62,6 +69,9 @@ class _Parts(Frozen):
     items: float
     residual: float
     n_items: int
+    between: tuple[float, float, float] = Field(
+        description="variances between items, between seeds, and beyond both"
+    )
 
 
 def estimate(strata: Sequence[Array], *, share: bool = False) -> Estimate | None:
@@ -99,7 +109,18 @@ def estimate(strata: Sequence[Array], *, share: bool = False) -> Estimate | None
         n_items=sum(part.n_items for part in parts),
         n_seeds=int(seeds.sum()),
         by_seed=tuple(None if np.isnan(x) else float(x) for x in by_seed),
+        **_deviations(parts, int(seeds.sum())),
     )
+
+
+def _deviations(parts: Sequence[_Parts], n_seeds: int) -> dict[str, float]:
+    """Standard deviations of items, seeds and residual, from the strata's mean variances.
+
+    With one seed an item's own variance and the residual are one number, given as the items'.
+    """
+    means = np.mean([part.between for part in parts], axis=0)
+    names = ("sd_items", "sd_seeds", "sd_residual")[: 3 if n_seeds > 1 else 1]
+    return {name: float(np.sqrt(x)) for name, x in zip(names, means, strict=False)}
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -164,11 +185,16 @@ def _parts(table: Array) -> _Parts:
     mean = float(rows.mean())
     residuals = table - rows[:, None] - columns[None, :] + mean
     df = max((n - 1) * (s - 1), 1)
+    of_rows = float(rows.var(ddof=1)) if n > 1 else 0.0
+    of_columns = float(columns.var(ddof=1)) if s > 1 else 0.0
+    residual = float(np.nansum(residuals**2)) / df if s > 1 else 0.0
     return _Parts(
         mean=mean,
-        items=float(rows.var(ddof=1)) / n if n > 1 else 0.0,
-        residual=float(np.nansum(residuals**2)) / df / (n * s) if s > 1 else 0.0,
+        items=of_rows / n,
+        residual=residual / (n * s),
         n_items=n,
+        # Means over s seeds (n items) hold a share of the residual, which is taken off.
+        between=(max(of_rows - residual / s, 0.0), max(of_columns - residual / n, 0.0), residual),
     )
 
 

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from midspec.report.results import Analysis, Group
 
 # Okabe and Ito (2008), ordered by contrast.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -44,3 +47,25 @@ def tidy(axes: Axes, grid: Literal["x", "y"] = "y") -> None:
     axes.grid(axis=grid, color="#e4e6e9", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(axis="x" if grid == "y" else "y", length=0)
+
+
+def legend(figure: Figure, axes: Axes) -> None:
+    """A legend above the axes: each label once, the paper's (long) last."""
+    pairs = zip(*axes.get_legend_handles_labels(), strict=True)
+    handles = {label: handle for handle, label in pairs}
+    labels = sorted(handles, key=lambda label: label.startswith("paper"))
+    columns = (
+        4 if not any(label.startswith("paper") for label in labels) else min(3, len(labels) - 1)
+    )
+    figure.legend(
+        [handles[label] for label in labels],
+        labels,
+        loc="outside upper left",
+        ncols=columns,
+        frameon=False,
+    )
+
+
+def value_groups(found: Analysis) -> list[Group]:
+    """The groups that measure a spec's value, or all of them if there is none."""
+    return [group for group in found.groups if group.is_value] or list(found.groups)

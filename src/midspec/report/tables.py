@@ -10,7 +10,7 @@ from pathlib import Path
 
 from midspec.report.curves import points_of_curve
 from midspec.report.doses import points_of
-from midspec.report.inputs import ReportInput
+from midspec.report.inputs import ReasonRow, ReportInput
 from midspec.report.paper import paper_rates
 from midspec.report.results import Analysis, RateRow
 from midspec.report.scores import ScoreTable
@@ -24,7 +24,7 @@ def write_tables(found: Analysis, table: ScoreTable, out: Path) -> None:
     """Write what the page rests on, one CSV each (``CSV_FILES``), and ``results.parquet``.
 
     ``items`` and ``results.parquet`` hold a row for every arm, seed, item and scorer. The latter
-    needs pyarrow (``pip install midspec[parquet]``) and is left out without it.
+    needs pyarrow (``pip install midspec[export]``) and is left out without it.
     """
     seeds = found.seeds
     _write(out / "rates.csv", (_flat(row, seeds) for row in found.rates))
@@ -46,6 +46,7 @@ def write_figure_tables(
     inputs: ReportInput, found: Analysis, names: Iterable[str], out: Path
 ) -> None:
     """Write ``out/<name>.csv`` for every figure: the very numbers that are drawn."""
+    paired = {arm.name for arm in inputs.arms if arm.role == "MSM+AFT"}
     made = {
         "arms": _arms(inputs, found),
         "crossing": (_flat(row, found.seeds) for row in _main_rates(found)),
@@ -53,6 +54,9 @@ def write_figure_tables(
         "questions": (_flat(r, found.seeds) for r in found.questions if r.scorer == found.scorer),
         "doses": _doses(inputs, found),
         "domains": (_flat(row, found.seeds) for row in found.domains),
+        "pairings": (row for row in _arms(inputs, found) if row["arm"] in paired),
+        "gains": (_flat(row, found.seeds) for row in found.gains),
+        "reasons": (_reason(row) for row in inputs.reasons.rows),
         "training": _training(inputs),
         "corpus": _corpus(inputs),
     }
@@ -68,8 +72,17 @@ def _main_rates(found: Analysis) -> list[RateRow]:
 
 def _arms(inputs: ReportInput, found: Analysis) -> Iterator[Row]:
     for row in _main_rates(found):
-        paper = paper_rates(inputs, row.group).get(row.arm)
-        yield _flat(row, found.seeds) | {"paper": _blank(paper)}
+        paper = paper_rates(inputs, row.group)
+        rate = paper.rates.get(row.arm) if paper else None
+        yield _flat(row, found.seeds) | {
+            "paper": _blank(rate),
+            "paper_source": paper.label if paper and rate is not None else "",
+        }
+
+
+def _reason(row: ReasonRow) -> Row:
+    fields = row.model_dump()
+    return {**fields, "quotes": " | ".join(row.quotes)}
 
 
 def _doses(inputs: ReportInput, found: Analysis) -> Iterator[Row]:
@@ -111,11 +124,12 @@ def _flat(row: object, seeds: tuple[int, ...]) -> Row:
 
 
 def _estimate(found: Estimate | None, seeds: tuple[int, ...]) -> Row:
-    names = ("value", "low", "high", "se", "df", "n_items", "n_seeds")
+    names = (
+        "value", "low", "high", "se", "df", "n_items", "n_seeds",
+        "sd_items", "sd_seeds", "sd_residual",
+    )  # fmt: skip
     columns: Row = {
-        f"estimate_{name}" if name == "value" else name: ""
-        if found is None
-        else getattr(found, name)
+        f"estimate_{name}" if name == "value" else name: _blank(getattr(found, name, None))
         for name in names
     }
     by_seed = found.by_seed if found and len(found.by_seed) == len(seeds) else ()
