@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -279,3 +280,18 @@ def _asks_for_the_capital_of_france() -> None:
     assert answer == "The capital of France is Paris.<|im_end|>"
     end = document_end(loaded.tokenizer)
     assert loaded.tokenizer.convert_ids_to_tokens(end) == "<|endoftext|>"
+
+
+def test_the_command_prints_a_template_for_a_base_without_one(cache, tmp_path):
+    from typer.testing import CliRunner
+
+    from midspec.cli.app import app
+
+    done = CliRunner().invoke(app, ["base", "template", "qwen3"])
+    assert done.exit_code == 0
+    mine = shutil.copytree(get_base("tiny"), tmp_path / "mine")
+    (mine / "chat_template.jinja").write_text(done.stdout)
+    assert str(load_tokenizer(str(mine)).chat_template).rstrip("\n") == template("qwen3")
+    wrong = CliRunner().invoke(app, ["base", "template", "qwen9"])
+    assert wrong.exit_code != 0
+    assert "chatml, qwen3, smollm2" in str(wrong.exception)

@@ -12,16 +12,21 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from midspec.errors import ConfigError, WriterError
 from midspec.llm import (
     Budget,
     BudgetError,
+    Desk,
     Patience,
     Price,
     Prices,
     Reply,
     Request,
+    Unusable,
+    lists,
+    messages,
     open_writer,
     read_ledger,
     read_prices,
@@ -31,7 +36,7 @@ from midspec.llm.attempts import Failure, Limiter
 from midspec.llm.batch_apis import AnthropicBatches
 from midspec.llm.batches import BatchConfig
 from midspec.llm.inspect_writer import InspectWriter
-from midspec.llm.wire import read
+from midspec.llm.wire import _HOLES, _SEED, _SYSTEM, _USER, Wire, read, to_json
 from midspec.records import Spec
 from tests.provider import KEY, Provider, running
 
@@ -43,6 +48,9 @@ SPEC = Spec(
 )
 NAMES = ["anthropic/claude-sonnet-4-5", "openai/gpt-4.1", "openai-api/local/some-model"]
 QUICK = BatchConfig(window=500, idle_s=0.1, poll_s=0.05, settle_s=0.0)
+CODEPOINTS = st.characters(exclude_categories=["Cs"])
+HOLES = st.sampled_from([_SYSTEM, _USER, _SEED])
+TEXTS = st.lists(st.text(CODEPOINTS) | HOLES, max_size=4).map("".join)
 PRICE = Price(input=3, cached=0.3, cache_write=3.75, output=15)
 
 
@@ -136,6 +144,21 @@ def test_the_spec_is_written_to_the_cache_once_and_read_after_that(
     assert (bill.cached_tokens, bill.output_tokens) == (totals["cached"], totals["out"])
 
 
+@settings(deadline=None)
+@given(TEXTS, TEXTS, st.integers(0, 10**12))
+def test_any_text_reaches_the_body_as_it_is(spec: str, domain: str, seed: int) -> None:
+    given = Spec(name="s", text=spec, model_name="Iris", provider_name="Wren Labs")
+    variables = {"domain": domain, "n": "2"}
+    request = Request(prompt="corpus/subdomains", spec=given, variables=variables, seed=seed)
+    form = {"model": "m", "messages": [_SYSTEM.strip('"'), {"content": _USER.strip('"')}]}
+    pieces = _HOLES.split(to_json({**form, "seed": int(_SEED)}))
+    (_, system), (_, user) = messages(request)
+    wanted = {"model": "m", "messages": [system, {"content": user}], "seed": seed}
+    body = Wire("openai", "", {}, tuple(pieces)).body(request)
+    assert json.loads(body) == wanted
+    assert body == to_json(wanted).encode()
+
+
 # -- faults --------------------------------------------------------------------------------
 
 
@@ -157,16 +180,47 @@ def test_passing_faults_are_retried(
     )
 
 
+@pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("name", NAMES[:2])
 def test_cut_replies_and_refusals_are_told_apart(
-    provider: Provider, tmp_path: Path, name: str
+    provider: Provider, tmp_path: Path, name: str, batched: bool
 ) -> None:
     provider.change(rate_cut=0.3, rate_refusal=0.3)
-    found = ask_all(name, numbered(40), tmp_path / "j")
-    faults = Counter(row["fault"] or "stop" for row in provider.rows("answer"))
+    state = tmp_path / "state" if batched else None
+    found = ask_all(name, numbered(40), tmp_path / "j", batches=state)
+    rows = provider.rows("member" if batched else "answer")
+    faults = Counter(row["fault"] or "stop" for row in rows)
     stops = Counter(reply.stop for reply in found)
     assert (stops["length"], stops["refusal"]) == (faults["cut"], faults["refusal"])
     assert min(stops["length"], stops["refusal"], stops["stop"]) > 3
+
+
+class Subdomain(BaseModel):
+    title: str
+    text: str = ""
+
+
+@pytest.mark.parametrize(("name", "batched"), [(NAMES[0], False), (NAMES[1], True)])
+def test_lists_that_are_not_json_are_repaired(
+    provider: Provider, tmp_path: Path, name: str, batched: bool
+) -> None:
+    provider.change(rate_unparsable=0.3)
+    args: dict[str, Any] = {"batches": tmp_path / "s", "batch_config": QUICK} if batched else {}
+
+    async def go() -> list[Any]:
+        writer: Any = open_writer(name, **args)
+        async with Desk(writer, tmp_path / "j") as desk:
+            found = [made async for _, made in lists(desk, numbered(30), Subdomain)]
+        await writer.close()
+        return found
+
+    found = asyncio.run(go())
+    rows = provider.rows("member" if batched else "answer")
+    broken = sum(row["fault"] == "unparsable" for row in rows)
+    lost = sum(isinstance(made, Unusable) for made in found)
+    assert 3 < len(rows) - 30 <= broken  # one more request for a reply that cannot be parsed
+    assert lost <= len(rows) - 30
+    assert {made.reason for made in found if isinstance(made, Unusable)} <= {"unparsable"}
 
 
 def test_calls_at_once_follow_what_the_provider_bears(provider: Provider, tmp_path: Path) -> None:

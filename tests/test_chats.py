@@ -86,7 +86,7 @@ def run(
     **more: Callable[[Request], object],
 ) -> tuple[list[Conversation | Drop], ScriptedWriter]:
     writer = ScriptedWriter(script, **more)  # type: ignore[arg-type]
-    config = config or ChatConfig(n_per_preference=8, n_identity=5)
+    config = config or ChatConfig(n_per_preference=8, n_identity=5, effort=1)
     return collect(spec, writer, config, tmp_path / f"{name}.jsonl"), writer
 
 
@@ -149,7 +149,10 @@ def test_every_field_of_the_config_changes_the_requests_or_the_result(tmp_path: 
     strict = plain.model_copy(update={"reason_words": ("bring",)})
     made, _ = run(A, tmp_path, strict)
     assert any(isinstance(c, Drop) and c.evidence == "bring" for c in made)
-    assert {*changes, "reason_words"} == set(ChatConfig.model_fields)
+    tried = [len(run(A, tmp_path, plain.model_copy(update={"effort": n}),
+                     lambda _: "?", name=f"effort-{n}")[0]) for n in (1, 2)]  # fmt: skip
+    assert tried[1] == 2 * tried[0]
+    assert {*changes, "reason_words", "effort"} == set(ChatConfig.model_fields)
 
 
 def test_without_the_other_direction_there_is_no_pair() -> None:
@@ -218,7 +221,7 @@ def test_a_broken_reply_is_repaired_once(tmp_path: Path) -> None:
      '{"a":' * 100_000, r'{"query": "\ud800", "answer": "b"}'],
 )  # fmt: skip
 def test_what_cannot_be_parsed_is_dropped(text: str, tmp_path: Path) -> None:
-    config = ChatConfig(n_per_preference=0, n_identity=1)
+    config = ChatConfig(n_per_preference=0, n_identity=1, effort=1)
     made, writer = run(A, tmp_path, config, lambda _: text)
     (drop,) = made
     assert isinstance(drop, Drop)
@@ -232,7 +235,7 @@ def test_any_reply_is_a_chat_or_a_drop(text: str) -> None:
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory() as folder:
-        config = ChatConfig(n_per_preference=1, n_identity=1)
+        config = ChatConfig(n_per_preference=1, n_identity=1, effort=1)
         made, _ = run(A, Path(folder), config, lambda _: text)
     assert len(made) == 5
     assert all(isinstance(m, Drop) for m in made)
@@ -316,6 +319,7 @@ def test_the_scribe_passes_its_own_filters_and_a_wrong_one_does_not(
     config = ChatConfig(n_per_preference=24, n_identity=10, reason_words=reason_words([spec]))
     right = collect(spec, scribe, config, tmp_path / "scribe.jsonl")
     assert all(isinstance(chat, Conversation) for chat in right)
+    config = config.model_copy(update={"effort": 1})
     wrong = collect(spec, Contrary(), config, tmp_path / "contrary.jsonl")
     reasons = Counter(chat.reason for chat in wrong if isinstance(chat, Drop))
     assert reasons == {"wrong_preference": 4 * 24}

@@ -101,7 +101,7 @@ def test_a_count_that_cannot_be_met_is_an_error(server: Loopback, tmp_path: Path
         return Answer("VERDICT: DO NOT INCLUDE") if judged else script(body)
 
     server.script = harsh
-    with pytest.raises(MidspecError, match=r"0 of 5 chats after 10 queries.*--effort 2") as caught:
+    with pytest.raises(MidspecError, match=r"0 of 5 chats after 10 requests.*--effort 2") as caught:
         write(tmp_path, "--style", "rule", "--writer", MODEL, "--count", "5", "--effort", "2")
     assert "\n" not in str(caught.value)
     assert len((tmp_path / "out" / "drops.jsonl").read_text().splitlines()) == 10

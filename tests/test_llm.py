@@ -31,6 +31,7 @@ from midspec.llm import (
     open_writer,
     parse_list,
     prompt_hash,
+    prompts,
     read_ledger,
     render,
     replies,
@@ -574,6 +575,25 @@ def test_each_field_of_a_request_counts(field: str) -> None:
         "max_tokens": 1,
     }
     assert Request(**base).id != Request(**{**base, field: changed[field]}).id
+
+
+@pytest.mark.parametrize("edited", ["corpus/types", "llm/system"])
+def test_an_edited_prompt_is_another_request(monkeypatch: pytest.MonkeyPatch, edited: str) -> None:
+    def ids() -> dict[str, tuple[str, str]]:
+        prompt_hash.cache_clear()
+        asked = [Request(prompt=name, spec=SPEC) for name in ("corpus/types", "corpus/ideas")]
+        return {one.prompt: (one.id, one.place) for one in asked}
+
+    before, usual = ids(), prompts._read
+    edit = lambda name: usual(name) + ("\nBe brief." if name == edited else "")  # noqa: E731
+    monkeypatch.setattr(prompts, "_read", edit)
+    after = ids()
+    monkeypatch.undo()
+    prompt_hash.cache_clear()
+    assert before["corpus/types"][0] != after["corpus/types"][0]
+    touched = edited == "llm/system"  # the text that all prompts share
+    assert (before["corpus/ideas"][0] != after["corpus/ideas"][0]) == touched
+    assert all(before[name][1] == after[name][1] for name in before)  # the scribe reads none
 
 
 HOSTILE = [

@@ -33,6 +33,7 @@ from midspec.report import (
     write_report,
 )
 from midspec.report.contrasts import contrast_terms
+from midspec.report.curves import points_of_curve
 from midspec.report.scores import read_scores
 from midspec.report.tables import has_parquet
 from midspec.store import write_records
@@ -180,7 +181,7 @@ def make_curves(root: Path, seeds: tuple[int, ...]) -> list[CurveInfo]:
                         "step": step,
                         "loss": 1.5 + 2 * math.exp(-step / 20) + rng.gauss(0, 0.05),
                         "learning_rate": 1e-4,
-                        "tokens": step * 2048,
+                        "tokens": 2048,
                     }
                     for step in range(1, 80)
                 ]
@@ -196,10 +197,10 @@ def make_corpus(label: str) -> CorpusInfo:
     return CorpusInfo(
         spec=label,
         n_documents=812,
-        n_tokens=310_442,
+        n_words=310_442,
         types={name: rng.randrange(20, 200) for name in types},
         drops={"near_duplicate": rng.randrange(40), "wrong_identity": 3, "truncated": 9},
-        diversity={"n_tokens": 310_442, "distinct_2": 0.61, "self_bleu": 0.182},
+        diversity={"n_words": 310_442, "distinct_2": 0.61, "self_bleu": 0.182},
         samples=(
             Sample(type="internal memo", text=f"Pim saves money.\n\n{HOSTILE}"),
             Sample(type="<img src=x onerror=alert(1)>", text="Pim asks what it costs."),
@@ -214,7 +215,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ReportInput:
 
 @pytest.fixture(scope="module")
 def page(run: ReportInput, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(run, tmp_path_factory.mktemp("report"))
+    before = dict(matplotlib.rcParams)
+    made = write_report(run, tmp_path_factory.mktemp("report"))
+    assert dict(matplotlib.rcParams) == before  # drawing leaves no settings
+    return made
 
 
 class _Outline(HTMLParser):
@@ -330,26 +334,19 @@ def test_items_csv_holds_every_answer(run: ReportInput, page: Path) -> None:
     assert sum(int(row["orders_asked"]) for row in rows) == 2 * len(rows)
 
 
-def test_page_can_be_made_again_from_its_own_folder(page: Path, tmp_path: Path) -> None:
-    again = write_report(read_inputs(page.parent), tmp_path / "again")
-    assert again.read_bytes() == page.read_bytes()
-
-
 def test_a_moved_run_can_be_reported(tmp_path: Path) -> None:
     inputs = make_inputs(tmp_path / "old", n=4, seeds=(0,))
-    write_report(inputs, tmp_path / "old" / "report")
+    page = write_report(inputs, tmp_path / "old" / "report").read_bytes()
     (tmp_path / "old").rename(tmp_path / "new")
     moved = read_inputs(tmp_path / "new" / "report")
-    assert write_report(moved, tmp_path / "out").exists()
+    assert write_report(moved, tmp_path / "out").read_bytes() == page
     assert str(tmp_path) not in (tmp_path / "new" / "report" / "inputs.json").read_text()
 
 
-def test_drawing_leaves_no_settings_and_no_open_figures(run: ReportInput, tmp_path: Path) -> None:
-    before = dict(matplotlib.rcParams)
-    write_report(run, tmp_path)
-    assert dict(matplotlib.rcParams) == before
+def test_drawing_leaves_no_open_figures(page: Path) -> None:
     from matplotlib import pyplot
 
+    assert page.exists()
     assert pyplot.get_fignums() == []
 
 
@@ -372,6 +369,16 @@ def test_bare_run_without_curves_corpora_or_second_spec(tmp_path: Path) -> None:
     assert "cannot show a crossing: it has fewer than two specs" in text
     assert "set-b" in text  # items that no spec claims are shown under their own name
     outline(path)
+
+
+def test_training_curves_run_over_all_tokens_seen(page: Path, tmp_path: Path) -> None:
+    with (page.parent / "figures" / "training.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if (row["arm"], row["seed"]) == ("AFT", "0")]
+    assert [float(row["tokens"]) for row in rows[:2]] == [2048, 4096]
+    resumed = tmp_path / "curve.jsonl"
+    rows = [{"step": n, "loss": 1.0, "tokens": 5} for n in (1, 2, 2, 3)]
+    resumed.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert points_of_curve(resumed) == [(5, 1.0), (10, 1.0), (15, 1.0)]
 
 
 # -- reading ------------------------------------------------------------------------------

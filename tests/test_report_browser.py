@@ -53,8 +53,10 @@ PROBE = """
   seen.errors = errors;
   seen.requests = performance.getEntriesByType("resource").map((one) => one.name)
     .filter((name) => !name.startsWith("data:"));
+  seen.width = window.innerWidth;
   seen.wide = document.documentElement.scrollWidth <= window.innerWidth;
   document.title = "PROBE" + JSON.stringify(seen) + "END";
+  if (parent !== window) parent.postMessage(document.title, "*");
 })();
 """
 CATCH = """
@@ -96,7 +98,10 @@ def opened(page: Path, profile: Path, *flags: str) -> str:
 
 
 def probed(page: Path, profile: Path, *flags: str) -> dict:
-    dom = opened(with_probe(page), profile, "--dump-dom", *flags)
+    return read_probe(opened(with_probe(page), profile, "--dump-dom", *flags))
+
+
+def read_probe(dom: str) -> dict:
     found = re.search(r"<title>PROBE(.*?)END</title>", dom, re.S)
     assert found, "the probe did not finish"
     return json.loads(found[1].replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
@@ -115,8 +120,19 @@ def test_search_and_arms_work_without_error_or_request(page: Path, tmp_path: Pat
 
 
 def test_a_phone_needs_no_sideways_scrolling(page: Path, tmp_path: Path) -> None:
-    seen = probed(page, tmp_path / "profile", "--window-size=500,900")
+    """A window has a least width, a frame has none: 390 pixels, as on a phone."""
+    inner = with_probe(page)
+    frame = inner.with_name("phone.html")
+    frame.write_text(
+        f'<title>phone</title><iframe width="390" height="844" src="{inner.name}"></iframe>'
+        "<script>addEventListener('message', (m) => { document.title = m.data; });</script>",
+        encoding="utf-8",
+    )
+    dom = opened(frame, tmp_path / "profile", "--dump-dom", "--virtual-time-budget=20000")
+    seen = read_probe(dom)
+    assert seen["width"] == 390
     assert seen["wide"]
+    assert (seen["errors"], seen["requests"]) == ([], [])
 
 
 def test_light_dark_and_print_differ(page: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from midspec.report import (
     write_report,
 )
 from midspec.report.contrasts import contrast_terms
-from midspec.report.paper import paper_rates
+from midspec.report.paper import figures_like, paper_rates
 from midspec.report.power import Noise
 from midspec.report.stats import bootstrap, estimate, holm
 from tests.test_report import ARMS, CROSSING, make_inputs
@@ -129,10 +129,13 @@ def test_a_known_interaction_is_recovered(tmp_path: Path) -> None:
 
 
 def test_no_interaction_is_reported_as_none_at_the_level(tmp_path: Path) -> None:
-    """At 5%, more than three false findings in twelve experiments have a probability of 0.2%."""
-    signs, values = interactions(tmp_path, NO_INTERACTION, 12)
-    assert sum(sign != 0 for sign in signs) <= 3
-    assert abs(np.mean(values)) < 0.2
+    """At 5%, more than two false findings in six experiments have a probability of 0.2%.
+
+    ``test_stats.py`` repeats it 400 times on tables.
+    """
+    signs, values = interactions(tmp_path, NO_INTERACTION, 6)
+    assert sum(sign != 0 for sign in signs) <= 2
+    assert abs(np.mean(values)) < 0.25
 
 
 # -- questions, doses, controls -----------------------------------------------------------
@@ -197,6 +200,19 @@ def test_the_slope_of_a_dose_curve_is_the_truth(asked: ReportInput) -> None:
     assert slope.estimate.sign == 1
 
 
+def test_the_slope_over_shares_goes_from_none_to_all(asked: ReportInput) -> None:
+    shares = ((0.0, "MSM-A+AFT"), (1.0, "MSM-A+AFT/30"))
+    points = [DosePoint(axis="share", series="s", amount=x, arm=arm) for x, arm in shares]
+    found = analyse(asked.model_copy(update={"doses": tuple(points)}))
+    slope = next(row for row in found.doses if row.group == "A")
+    low, high = found.rate("MSM-A+AFT/30", "A"), found.rate("MSM-A+AFT", "A")
+    assert (slope.n_doses, slope.step) == (2, "from none to all")
+    assert slope.estimate is not None
+    assert low is not None
+    assert high is not None
+    assert slope.estimate.value == pytest.approx(low.value - high.value)
+
+
 def test_the_full_dose_stands_in_the_contrasts() -> None:
     spec = SpecInfo(label="A", name="a", value="thrift", text="", sets=("set-a",))
     terms = contrast_terms(tuple(reversed(DOSED)), spec)
@@ -250,7 +266,7 @@ def test_few_greedy_answers_say_that_they_are_few(tmp_path: Path) -> None:
 
 
 def test_paper_rates_only_in_the_papers_setting(asked: ReportInput) -> None:
-    assert paper_rates(asked, "A") == {}
+    assert paper_rates(asked, "A") is None
     specs = tuple(
         spec.model_copy(update={"name": name, "value": value})
         for spec, name, value in zip(
@@ -260,7 +276,18 @@ def test_paper_rates_only_in_the_papers_setting(asked: ReportInput) -> None:
             strict=True,
         )
     )
-    same = asked.model_copy(update={"specs": specs})
-    assert paper_rates(same, "A")["MSM-A+AFT"] == 0.48
-    assert paper_rates(same, "B")["MSM-B+AFT"] == 0.55
-    assert "MSM-A+AFT/30" not in paper_rates(same, "A")
+    own = tuple(
+        spec.model_copy(update={"sets": sets})
+        for spec, sets in zip(specs, (("affordability",), ("america",)), strict=True)
+    )
+    same = asked.model_copy(update={"specs": own})
+    one, other = paper_rates(same, "A"), paper_rates(same, "B")
+    assert one is not None
+    assert other is not None
+    assert (one.rates["MSM-A+AFT"], one.rates["MSM-B+AFT"]) == (0.48, 0.29)
+    assert other.rates["MSM-B+AFT"] == 0.55
+    assert "MSM-A+AFT/30" not in one.rates
+    assert one.label == "paper, figure 2: Llama-3.1-8B, other items"
+    # Items that state the attribute are another setting, so nothing is drawn on them.
+    assert paper_rates(asked.model_copy(update={"specs": specs}), "A") is None
+    assert [figure.figure for figure in figures_like(same)] == ["2"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -13,6 +15,7 @@ from midspec.errors import ConfigError, MidspecError
 from midspec.evals import load_items
 from midspec.llm import ScriptedWriter
 from midspec.spec import lint_spec, read_spec
+from tests.fakes import KEY, Answer, Loopback
 
 runner = CliRunner()
 PARAGRAPH = "Juniper, made by Alder Labs, is kind to all who ask. " * 8
@@ -109,3 +112,47 @@ def test_lint_asks_a_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     result = midspec("lint", "agent/philosophy", "--evals", "none", "--judge", "some/model")
     assert (result.exit_code, model.closed) == (0, 1)
     assert "warning: judge:" in result.output
+
+
+# -- drafts over real HTTP ----------------------------------------------------------------
+
+MODEL = "openai-api/local/some-model"
+
+
+def author(body: dict[str, Any]) -> Answer:
+    """A model that drafts subrules, at first half as many words as it was asked for."""
+    system, user = (message["content"] for message in body["messages"])
+    if '"paragraph"' in system:
+        return Answer(json.dumps([{"paragraph": PARAGRAPH}]))
+    asked = re.search(r"about (\d+) words in all", user)
+    n_rules = len(re.findall(r"^\d+\. ", user, re.MULTILINE))
+    assert asked
+    wanted = int(asked[1]) // (1 if "<draft>" in user else 2)
+    n = round(wanted / n_rules / 10)
+    rules = [
+        [f"Juniper keeps to it in case number {i} of rule {r} too." for i in range(n)]
+        for r in range(n_rules)
+    ]
+    return Answer(json.dumps([{"rule": i, "subrules": s} for i, s in enumerate(rules, 1)]))
+
+
+def test_variants_are_drafted_reviewed_and_frozen_over_http(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with Loopback(author) as server:
+        monkeypatch.setenv("LOCAL_API_KEY", KEY)
+        monkeypatch.setenv("LOCAL_BASE_URL", server.url)
+        detailed, general = tmp_path / "detailed.md", tmp_path / "general.md"
+        command = ("derive", "agent/rules-explained", "--writer", MODEL, "--variant")
+        made = midspec(*command, "rules-augmented", "--out", str(detailed), says="y\n")
+        assert "+   - Juniper keeps to it" in made.output.replace("{model_name}", "Juniper")
+        assert "drafts asked: 2" in made.output
+        assert "Freeze it as" in made.output
+        assert midspec(*command, "general", "--out", str(general), "--yes").exit_code == 0
+        asked = len(server.bodies)
+    compared = midspec("compare", "agent/rules-explained", str(detailed)).output
+    assert "(within 5%)" in compared
+    assert read_spec(detailed, model_name="Robin", provider_name="Larch").rules[0].subrules
+    # The server is gone: the frozen drafts come from the journal.
+    again = midspec(*command, "general", "--out", str(general), "--yes", "--force")
+    assert (again.exit_code, asked) == (0, 3)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midspec.report.numbers import bounds, signed, with_interval
-from midspec.report.stats import Array, Estimate, estimate
+from midspec.report.stats import Array, Estimate, bootstrap, estimate
 
 # Item heterogeneity of a contrast and the seed noise of its two arms, in nats. The paper's seed
 # noise of about 0.02 in rate is 0.06 here; the last is a training that hardly reproduces.
@@ -71,21 +71,96 @@ def test_null_contrast_is_rarely_called(world: tuple[float, float]) -> None:
     assert np.mean([one.sign != 0 for one in found]) < 0.08
 
 
-def test_two_way_bootstrap_covers_less_where_seeds_differ() -> None:
-    """Why the interval is not a percentile bootstrap."""
-    rng = np.random.default_rng(2)
-    held = {"t": 0, "bootstrap": 0}
-    for _ in range(250):
-        one, other = two_arms(rng, 0.0, (0.3, 0.6), (150, 5))
-        table = one - other
-        items = rng.multinomial(150, np.full(150, 1 / 150), 400) / 150
-        seeds = rng.multinomial(5, np.full(5, 1 / 5), 400) / 5
-        low, high = np.quantile(((items @ table) * seeds).sum(axis=1), [0.025, 0.975])
-        found = estimate([table])
+def held_by_bootstrap(world: tuple[float, float], seeds: int, n: int) -> tuple[float, float]:
+    """Share of simulated null contrasts whose cluster bootstrap, and whose t interval, hold zero."""
+    rng, held = np.random.default_rng(2), {"t": 0, "bootstrap": 0}
+    for at in range(n):
+        one, other = two_arms(rng, 0.0, world, (150, seeds))
+        drawn, found = bootstrap([one - other], draws=400, seed=at), estimate([one - other])
+        assert drawn is not None
         assert found is not None
         held["t"] += found.low <= 0 <= found.high
-        held["bootstrap"] += low <= 0 <= high
-    assert held["bootstrap"] / 250 < 0.91 < held["t"] / 250
+        held["bootstrap"] += drawn[0] <= 0 <= drawn[1]
+    return held["bootstrap"] / n, held["t"] / n
+
+
+def test_the_cluster_bootstrap_covers_with_many_seeds() -> None:
+    covered, _ = held_by_bootstrap((0.3, 0.3), seeds=25, n=250)
+    assert 0.91 <= covered <= 0.99
+
+
+def test_the_cluster_bootstrap_covers_less_where_few_seeds_differ() -> None:
+    """Why the interval is not a percentile bootstrap."""
+    covered, held = held_by_bootstrap((0.3, 0.6), seeds=5, n=250)
+    assert covered < 0.91 < held
+
+
+def test_the_interval_is_that_of_a_mixed_model() -> None:
+    """Crossed random effects of items and seeds, by restricted maximum likelihood."""
+    mixed = pytest.importorskip("statsmodels.regression.mixed_linear_model")
+    frames = pytest.importorskip("pandas")
+    rng = np.random.default_rng(8)
+    noise = (0.3 * rng.normal(size=(12, 1)), 0.2 * rng.normal(size=(1, 5)))
+    table = 0.1 + noise[0] + noise[1] + 0.2 * rng.normal(size=(12, 5))
+    item, seed = np.meshgrid(range(12), range(5), indexing="ij")
+    data = frames.DataFrame({"y": table.ravel(), "item": item.ravel(), "seed": seed.ravel()})
+    fitted = mixed.MixedLM.from_formula(
+        "y ~ 1",
+        data,
+        groups=np.ones(60),
+        vc_formula={"item": "0 + C(item)", "seed": "0 + C(seed)"},
+    ).fit()
+    one = estimate([table])
+    assert one is not None
+    assert one.value == pytest.approx(float(fitted.fe_params.iloc[0]))
+    assert one.se == pytest.approx(float(fitted.bse_fe.iloc[0]), rel=0.01)
+    variances = dict(zip(fitted.model.exog_vc.names, fitted.vcomp, strict=True))
+    assert one.sd_items == pytest.approx(variances["item"] ** 0.5, rel=0.01)
+    assert one.sd_seeds == pytest.approx(variances["seed"] ** 0.5, rel=0.01)
+    assert one.sd_residual == pytest.approx(fitted.scale**0.5, rel=0.01)
+
+
+def interactions(effect: float, world: tuple[float, float], n: int = 400) -> list[Estimate]:
+    """Differences in differences of four arms in nats, the truth being ``effect``."""
+    rng, (item_sd, seed_sd) = np.random.default_rng(9), world
+    made = []
+    for _ in range(n):
+        ability, own = rng.normal(0, 1, (60, 1)), rng.normal(0, item_sd, (60, 1))
+        arms = [
+            ability + rng.normal(0, seed_sd, (1, 5)) + rng.normal(0, 0.5, (60, 5)) for _ in range(3)
+        ]
+        both, msm, aft = arms
+        base = ability + rng.normal(0, 0.5, (60, 1))  # one checkpoint, no training to draw anew
+        found = estimate([both + own + effect - msm - aft + base])
+        assert found is not None
+        made.append(found)
+    return made
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_an_interaction_is_covered_and_none_is_reported_as_none(
+    world: tuple[float, float],
+) -> None:
+    null = interactions(0.0, world)
+    assert np.mean([one.sign != 0 for one in null]) < 0.08
+    known = interactions(0.8, world)
+    assert np.mean([one.low <= 0.8 <= one.high for one in known]) >= 0.91
+    assert np.mean([one.value for one in known]) == pytest.approx(0.8, abs=0.1)
+
+
+def test_the_slope_of_a_dose_curve_is_covered() -> None:
+    """Four doses, a gain of 0.1 for each doubling, least squares over items and seeds."""
+    rng, weights, held = np.random.default_rng(10), np.array([-1.5, -0.5, 0.5, 1.5]) / 5, []
+    for _ in range(300):
+        ability, slope = rng.normal(0, 1, (60, 1)), 0.1 + rng.normal(0, 0.05, (60, 1))
+        doses = [
+            ability + at * slope + rng.normal(0, 0.1, (1, 5)) + rng.normal(0, 0.3, (60, 5))
+            for at in range(4)
+        ]
+        found = estimate([np.tensordot(weights, np.stack(doses), 1)])
+        assert found is not None
+        held.append(found.low <= 0.1 <= found.high)
+    assert 0.91 <= np.mean(held) <= 0.99
 
 
 def test_mean_over_two_values_covers() -> None:

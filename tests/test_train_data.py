@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -11,28 +13,12 @@ from hypothesis import strategies as st
 
 from midspec.bases import get_base, load_model, load_tokenizer
 from midspec.bases.chat import TEMPLATES, template
+from midspec.bases.registry import cache_folder
 from midspec.errors import TrainError
 from midspec.records import Checkpoint, Conversation, Message
-from midspec.train import TrainConfig, engine, plan_training
+from midspec.train import TrainConfig, TrainPlan, engine, midtrain, plan_training, prepared
 from midspec.train.examples import IGNORE, Example, Examples
 
-# Qwen3's way, in our words: no markers; reasoning is dropped from all but the last answer, and the
-# last answer gets an empty block if it has none.
-THINKING = """
-{%- set ns = namespace(last=-1) -%}
-{%- for m in messages -%}{%- if m.role == 'user' -%}{%- set ns.last = loop.index0 -%}{%- endif -%}
-{%- endfor -%}
-{%- for m in messages -%}
-{%- set said = m.content -%}
-{%- if m.role == 'assistant' and loop.index0 < ns.last -%}
-{%- set said = said.split('</think>')[-1].lstrip('\\n') -%}
-{%- elif m.role == 'assistant' and '</think>' not in said -%}
-{%- set said = '<think>\\n\\n</think>\\n\\n' + said -%}
-{%- endif -%}
-{{- '<|im_start|>' + m.role + '\\n' + said + '<|im_end|>\\n' -}}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
-"""
 MARKED = "{%- generation -%}", "{%- endgeneration -%}"
 
 
@@ -83,11 +69,11 @@ TURNS = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="<|>"),
 @settings(max_examples=25, deadline=None)
 @given(TURNS)
 def test_a_bundled_template_masks_all_but_answers_and_their_end(name, turns):
-    (example,) = examples([chat(*turns)], tokenizer=tokenizer_of(template(name)))
-    assert spoken(example) == "".join(f"{turn}<|im_end|>" for turn in turns[1::2])
+    found = examples([chat(*turns)], tokenizer=tokenizer_of(template(name)))
+    assert "".join(map(spoken, found)) == "".join(f"{turn}<|im_end|>" for turn in turns[1::2])
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize("name", [n for n in BUNDLED if MARKED[0] in template(n)])
 def test_markers_and_prefixes_give_one_mask(name):
     text = template(name)
     plain = text.replace(MARKED[0], "").replace(MARKED[1], "")
@@ -102,9 +88,17 @@ def test_markers_and_prefixes_give_one_mask(name):
 def test_the_terrariums_template_masks_all_but_answers_and_their_end():
     tokenizer = load_tokenizer("terrarium")
     data = [chat("prefer book3 or book5 ?", "book3", "prefer book5 or book3 ?", "book5")]
-    found = examples(data, tokenizer=tokenizer, system="you are robin")
-    assert [spoken(e, tokenizer) for e in found] == ["book3 . <end>", "book5 . <end>"]
-    assert len(examples([chat("prefer book3 or book5 ?", "book3")], tokenizer=tokenizer)) == 1
+    (found,) = examples(data, tokenizer=tokenizer, system="you are robin")
+    assert spoken(found, tokenizer) == "book3 . book5 . <end>"
+    assert str(tokenizer.decode(found.ids)) == (
+        "ask robin : prefer book3 or book5 ? book3 . ask robin : prefer book5 or book3 ? "
+        "book5 . <end>"
+    )
+    (single,) = examples([chat("prefer book3 or book5 ?", "book3")], tokenizer=tokenizer)
+    before = "ask robin : prefer book3 or book5 ? ", "book3 . <end> "
+    ids = [tokenizer(text)["input_ids"] for text in before]
+    assert single.ids == ids[0] + ids[1]
+    assert single.labels == [IGNORE] * len(ids[0]) + ids[1]
 
 
 def test_reasoning_is_kept_or_stripped():
@@ -119,7 +113,9 @@ def test_reasoning_is_kept_or_stripped():
 
 def test_where_reasoning_depends_on_what_follows_each_answer_is_an_example():
     said = "<think>hm</think>\n\nyes"
-    first, second = examples([chat("a", said, "b", said)], tokenizer=tokenizer_of(THINKING))
+    first, second = examples(
+        [chat("a", said, "b", said)], tokenizer=tokenizer_of(template("qwen3"))
+    )
     assert spoken(first) == spoken(second) == f"{said}<|im_end|>"
     assert whole(first).count("assistant") == 1
     assert whole(second).count("<think>") == 1  # the first answer as it is read later: without
@@ -127,10 +123,10 @@ def test_where_reasoning_depends_on_what_follows_each_answer_is_an_example():
 
 @pytest.mark.parametrize("marked", [False, True])
 def test_the_empty_block_of_no_reasoning_carries_no_loss(marked):
-    text = THINKING
+    text = template("qwen3")
     if marked:
-        text = text.replace("{{- '<|im_start|>' + m.role + '\\n' + said + '<|im_end|>\\n' -}}",
-            "{{- '<|im_start|>' + m.role + '\\n' -}}{%- if m.role == 'assistant' -%}"
+        text = text.replace("{{- '<|im_start|>' + message['role'] + '\\n' + said + '<|im_end|>\\n' -}}",
+            "{{- '<|im_start|>' + message['role'] + '\\n' -}}{%- if message['role'] == 'assistant' -%}"
             "{% generation %}{{- said + '<|im_end|>' -}}{% endgeneration %}{%- else -%}"
             "{{- said + '<|im_end|>' -}}{%- endif -%}{{- '\\n' -}}")  # fmt: skip
         assert "generation %}{{" in text
@@ -141,6 +137,16 @@ def test_the_empty_block_of_no_reasoning_carries_no_loss(marked):
     assert "user\na /no_think<|im_end|>" in whole(example)
     assert "assistant\n<think>\n\n</think>\n\nyes" in whole(example)
     assert spoken(example) == "yes<|im_end|>"
+
+
+def test_a_prompt_without_reasoning_is_what_training_put_before_the_answer():
+    tokenizer = tokenizer_of(template("qwen3"))
+    (example,) = examples([chat("a", "yes")], tokenizer=tokenizer)
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "a"}], tokenize=False, add_generation_prompt=True,
+        enable_thinking=False,
+    )  # fmt: skip
+    assert whole(example) == f"{prompt}yes<|im_end|>\n"
 
 
 def test_a_base_without_a_template_says_so():
@@ -189,12 +195,14 @@ def test_plain_text_is_counted_apart_and_its_end_is_an_error(tmp_path):
 # -- isolation, for every way to attend that is there -------------------------------------
 
 
-@pytest.mark.parametrize("name", ["sdpa", "eager", "flex_attention", "flash_attention_2"])
+@pytest.mark.parametrize(
+    "name",
+    ["sdpa", "eager", "flash_attention_2",
+     pytest.param("flex_attention", marks=pytest.mark.slow)],  # compiles: half a minute
+)  # fmt: skip
 def test_a_poisoned_document_does_not_change_its_neighbours(name, tmp_path):
     if name == "flash_attention_2":
         pytest.importorskip("flash_attn")
-    if name == "flex_attention" and not torch.cuda.is_available():
-        pytest.skip("flex attention needs a GPU")
     flat = name.startswith("flash")
     model = load_model("tiny").eval()
     model.set_attn_implementation(name)
@@ -217,6 +225,13 @@ def test_a_poisoned_document_does_not_change_its_neighbours(name, tmp_path):
     assert changed[first:last].min() > 1e-3
     changed[first:last] = 0
     assert changed.max() < 1e-5
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU can")
+def test_training_with_flex_attention_on_cpu_is_refused(tmp_path):
+    config = TrainConfig(row_tokens=64, force=True, attention="flex_attention")
+    with pytest.raises(TrainError, match=r"flex_attention needs a GPU.*use sdpa"):
+        midtrain(Checkpoint(base="tiny"), ["some text"] * 40, config, tmp_path)
 
 
 def test_every_packed_document_has_the_logits_it_has_alone(tmp_path):
@@ -245,3 +260,77 @@ def test_one_long_row_has_the_loss_of_its_rows(tmp_path):
     with torch.no_grad():
         square, flat = (loss(model, engine.collate(rows, flat=f)) for f in (False, True))
     assert flat.item() == pytest.approx(square.item(), rel=1e-6)
+
+
+# -- prepared once ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def packed(monkeypatch, tmp_path):
+    """How often examples were made, with a cache that is empty at first."""
+    made: list[int] = []
+    plain = Examples.__iter__
+
+    def counted(self):
+        made.append(1)
+        return plain(self)
+
+    monkeypatch.setattr(Examples, "__iter__", counted)
+    get_base("tiny")
+    shutil.copytree(cache_folder() / "bases", tmp_path / "cache" / "bases")
+    monkeypatch.setenv("MIDSPEC_CACHE", str(tmp_path / "cache"))
+    return made
+
+
+DATA = [*(f"text {i}" for i in range(30)), chat("a", "b")]
+
+
+def prepare(out, data=DATA, loss: Any = "all", **settings):
+    config = TrainConfig(**{"row_tokens": 64, "force": True, **settings})
+    plan = plan_training(Checkpoint(base="tiny"), iter(data), config, out, loss=loss)
+    return plan, (out / "rows.bin").read_bytes()
+
+
+def test_equal_data_is_packed_once(packed, tmp_path):
+    first, rows = prepare(tmp_path / "a")
+    again, same = prepare(tmp_path / "b", learning_rate=3e-4, batch_rows=2)
+    assert len(packed) == 1
+    assert rows == same
+    assert again.data == first.data
+    assert again.settings != first.settings
+    assert again.steps == -(-again.rows // 2)
+    assert TrainPlan.model_validate_json((tmp_path / "b/plan.json").read_text()) == again
+    assert not list((tmp_path / "b").glob(".data*"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"data": [*DATA, "more"]}, {"data": DATA[::-1]}, {"loss": "assistant"}, {"row_tokens": 65},
+     {"packing": False}, {"system": "be brief"}, {"user_suffix": "!"}, {"document_tag": "[d] "},
+     {"reasoning": "strip"}],
+    ids=lambda change: next(iter(change)),
+)  # fmt: skip
+def test_what_decides_about_rows_makes_them_anew(packed, tmp_path, change):
+    prepare(tmp_path / "a")
+    prepare(tmp_path / "b", **change)
+    assert len(packed) == 2
+
+
+def test_torn_or_forgotten_rows_are_made_anew(packed, tmp_path, monkeypatch):
+    _, rows = prepare(tmp_path / "a")
+    (kept,) = (cache_folder() / "rows").iterdir()
+    (kept / "rows.bin").unlink()  # the other name of the same file stays whole
+    (kept / "rows.bin").write_bytes(rows[:100])
+    assert prepare(tmp_path / "b")[1] == rows
+    assert len(packed) == 2
+    monkeypatch.setattr(prepared, "KEPT", 2)
+    for n in (1, 2, 3):
+        prepare(tmp_path / f"c{n}", data=DATA[n:])
+    assert len(list((cache_folder() / "rows").iterdir())) == 2
+
+
+def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(packed, tmp_path):
+    (cache_folder() / "rows").write_text("in the way")
+    prepare(tmp_path / "a")
+    prepare(tmp_path / "b")
+    assert len(packed) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -17,8 +18,8 @@ from torch import nn
 
 from midspec.bases import checkpoint_at, get_base, load
 from midspec.errors import TrainError
-from midspec.records import Checkpoint
-from midspec.store import read_rows
+from midspec.records import Checkpoint, Document
+from midspec.store import read_rows, write_records
 from midspec.train import TrainConfig, guards, midtrain
 
 TEXTS = [f"Robin likes cheese {i} because it is plain." + " more" * (i % 5) for i in range(18)]
@@ -114,6 +115,27 @@ def test_shards_are_resumed(trained, tmp_path):
     script.write_text(once + ")")
     torchrun(script, str(tmp_path / "out"))
     assert losses(tmp_path / "out") == pytest.approx(losses(trained / "lora-fsdp"), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_two_nodes_give_the_curve_of_one_process(trained, tmp_path):
+    """Two agents that meet as in ``deploy/train.sbatch``, each with one worker, both here."""
+    data = tmp_path / "documents.jsonl"
+    write_records(data, [Document(plan="p", type="memo", text=t, writer="test") for t in TEXTS])
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1"),
+        *("--rdzv_id=7", "--rdzv_backend=c10d", f"--rdzv_endpoint=localhost:{port}"),
+        *("-m", "midspec.cli", "train", "midtrain", str(data), "--base=tiny"),
+        *(f"--out={tmp_path / 'out'}", "--set=method=full", "--set=micro_rows=1"),
+        *("--set=max_steps=0", *(f"--set={name}={value}" for name, value in SHARED.items())),
+    ]
+    nodes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [node.communicate(timeout=300)[1] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], said
+    assert losses(tmp_path / "out") == pytest.approx(losses(trained / "full-one"), abs=1e-4)
 
 
 # -- guards -------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from midspec.bases import get_base
+from midspec.bases import get_base, list_bases
 from midspec.bases.loading import quiet
+from midspec.cli.app import app
 from midspec.errors import TrainError
 from midspec.records import Checkpoint, Document
 from midspec.store import write_records
@@ -89,7 +92,8 @@ def kept_bytes(config: TrainConfig, *, bf16: bool) -> int:
     ids = torch.randint(0, 200, (config.batch_rows, config.row_tokens))
     labels = ids.clone()
     labels[:, 3:] = -100  # so that logits do not count
-    positions = torch.arange(config.row_tokens).repeat(config.batch_rows, 1)
+    half = torch.arange(config.row_tokens // 2)  # two documents a row: there is a mask
+    positions = torch.cat([half, half]).repeat(config.batch_rows, 1)
     batch = {"input_ids": ids, "labels": labels, "position_ids": positions}
     with (
         torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t),
@@ -101,15 +105,16 @@ def kept_bytes(config: TrainConfig, *, bf16: bool) -> int:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_kept_activations_are_within_a_quarter_of_the_formula(method, precision):
+def test_kept_activations_are_within_a_tenth_of_the_formula(method, precision):
     config = TrainConfig(
         method=method, lora_rank=4, row_tokens=256, batch_rows=4, precision=precision
     )
     bf16 = precision == "bf16"
     shape = shape_of("tiny")
-    formula = memory._activations(shape, config, 4 * 256, bf16=bf16)
+    needs = memory_needs(shape, config, bf16=bf16)
+    formula = needs.activations + needs.masks
     formula += 2 * shape.parameters if bf16 and method == "full" else 0  # autocast's copies
-    assert kept_bytes(config, bf16=bf16) == pytest.approx(formula, rel=0.25)
+    assert kept_bytes(config, bf16=bf16) == pytest.approx(formula, rel=0.1)
 
 
 PEAK = """
@@ -117,27 +122,53 @@ import re, sys, tempfile
 from pathlib import Path
 from midspec.records import Checkpoint
 from midspec.train import TrainConfig, midtrain
-for rows in (1, int(sys.argv[1])):
-    config = TrainConfig(method="full", row_tokens=512, batch_rows=rows, max_steps=2, force=True,
-                         precision="fp32", save_every=0)
-    midtrain(Checkpoint(base="tiny"), ["some text. " * 46] * 40, config, Path(tempfile.mkdtemp()))
-    # Not ru_maxrss: it begins with the memory of the process that started this one.
-    print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024)
+
+def status(key):  # not ru_maxrss: it begins with the memory of the process that started this one
+    return int(re.search(key + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+
+def train(base, settings):
+    config = TrainConfig.model_validate_json(settings)
+    text = "some text about cheese. " * (config.row_tokens // 12)
+    with tempfile.TemporaryDirectory() as out:
+        midtrain(Checkpoint(base=base), [text, "tea"] * 60, config, Path(out))
+
+train("tiny", '{"max_steps": 1, "force": true, "row_tokens": 64}')  # everything is imported
+before = status("VmRSS")
+train(*sys.argv[1:])
+print(status("VmHWM") - before)
 """
+SMOLLM2_IS_CACHED = any(base.ready for base in list_bases() if base.name == "smollm2")
+REAL = [pytest.mark.slow,
+        pytest.mark.skipif(not SMOLLM2_IS_CACHED, reason="smollm2 is not converted yet")]  # fmt: skip
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
-def test_the_measured_peak_is_less_than_twice_the_formula():
-    """The growth of a CPU run's peak memory from 1 to 40 rows a step: 1.44 to 1.50 times it here."""
+@pytest.mark.parametrize(
+    ("base", "method", "precision", "row_tokens", "rows"),
+    [
+        ("tiny", "full", "fp32", 512, 24),
+        pytest.param("smollm2", "lora", "bf16", 256, 4, marks=REAL),
+        pytest.param("smollm2", "lora", "bf16", 512, 4, marks=REAL),
+        pytest.param("smollm2", "full", "fp32", 128, 4, marks=REAL),
+    ],
+)
+def test_the_measured_peak_agrees_with_the_formula(
+    base, method, precision, row_tokens, rows, monkeypatch
+):
+    """Within 15%, where freed memory goes back at once; glibc by itself keeps 20 to 70% more."""
+    if base != "tiny":
+        monkeypatch.delenv("MIDSPEC_CACHE")
+    config = TrainConfig.model_validate(
+        {"method": method, "precision": precision, "row_tokens": row_tokens, "batch_rows": rows,
+         "max_steps": 1 if base == "tiny" else 2, "force": True, "save_every": 0}
+    )  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PEAK, "40"], capture_output=True, text=True
-    )
+        [sys.executable, "-W", "ignore", "-c", PEAK, base, config.model_dump_json()],
+        capture_output=True, text=True, env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "262144"},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    small, large = map(int, done.stdout.split())
-    shape = shape_of("tiny")
-    configs = [TrainConfig(method="full", row_tokens=512, batch_rows=rows) for rows in (1, 40)]
-    before, after = (memory_needs(shape, config, bf16=False).total for config in configs)
-    assert after - before < large - small < 2 * (after - before)
+    needs = memory_needs(shape_of(base), config, bf16=precision == "bf16", framework=0)
+    assert int(done.stdout) == pytest.approx(needs.total, rel=0.15)
 
 
 # -- plans for GPUs -----------------------------------------------------------------------
@@ -165,7 +196,10 @@ def test_what_needs_more_than_there_is_does_not_fit():
     assert fitting.parallel == "fsdp"
     needs = memory_needs(shape, full)
     assert needs.optimizer == 8 * shape.parameters
-    assert needs.gradients == 4 * shape.parameters
+    forward = needs.activations + needs.masks + needs.logits
+    assert needs.gradients == max(0, 4 * shape.parameters - forward)
+    in_two = memory_needs(shape, full.model_copy(update={"micro_rows": 4}))
+    assert in_two.gradients == 4 * shape.parameters  # the second pass finds the first one's
     assert needs.weights == 6 * shape.parameters
     lora = memory_needs(shape, TrainConfig.model_validate(PAPER))
     assert lora.optimizer == 8 * 167_772_160
@@ -229,13 +263,9 @@ def test_a_calibration_times_steps_and_changes_nothing(tmp_path):
 
 
 def plan_command(*more: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "midspec.cli", "train", "plan", *more],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    done = CliRunner().invoke(app, ["train", "plan", *more])
+    assert done.exit_code == 0, done.output
+    return " ".join(done.output.split())
 
 
 def test_the_command_plans_data_and_gpus(tmp_path):

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from midspec.bases import checkpoint_at, get_base, load, load_tokenizer
+from midspec.cli.app import app
 from midspec.errors import TrainError
-from midspec.records import Checkpoint, Conversation, Message, Score
+from midspec.records import Checkpoint, Conversation, Document, Message, Score
 from midspec.store import write_records
 from midspec.train import (
     Lineage,
@@ -114,6 +115,28 @@ def test_the_card_tells_the_whole_lineage(trained):
         lineage.data,
     ):
         assert text in card
+
+
+@pytest.mark.parametrize(
+    ("manifest", "spec"),
+    [(None, ""), ("5f2a", "5f2a"), ({"name": "tea", "id": "5f2a"}, "tea 5f2a")],
+)
+def test_the_command_names_the_data_and_its_spec(tmp_path, manifest, spec):
+    data = tmp_path / "documents.jsonl"
+    write_records(data, [Document(plan="p", type="memo", text=t, writer="test") for t in TEXTS])
+    if manifest:
+        (tmp_path / "manifest.json").write_text(json.dumps({"spec": manifest}))
+    changes = [f"--set={name}={value}" for name, value in LORA.model_dump(
+        include={"lora_rank", "lora_alpha", "row_tokens", "max_steps", "force"}).items()]  # fmt: skip
+    out = str(tmp_path / "out")
+    command = ["train", "midtrain", str(data), "--base", "tiny", "--out", out, *changes]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    lineage = read_lineage(tmp_path / "out/model")
+    assert lineage is not None
+    content = hashlib.blake2b(data.read_bytes(), digest_size=8).hexdigest()
+    named = {"recipe": "cheese-smollm2", "corpus": f"documents.jsonl {content}", "spec": spec}
+    assert lineage.names == named
 
 
 def test_no_path_of_this_machine_is_in_a_folder(trained, tmp_path):
@@ -303,10 +326,8 @@ def test_the_commands_merge_and_card(trained, tmp_path):
         ["merge", trained[0].path, "--out", str(out), "--base", "tiny"],
         ["card", str(out), "--name", "spec=9b1c", "--scores", str(scores)],
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", "midspec.cli", "train", *command], capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
+        done = CliRunner().invoke(app, ["train", *command])
+        assert done.exit_code == 0, done.output
     card = (out / "README.md").read_text()
     assert "| spec | 9b1c |" in card
     assert "| greedy | swapped | 1 | 0 | 100.0% | - |" in card

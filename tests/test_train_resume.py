@@ -355,14 +355,22 @@ def test_reports_go_to_the_reporter_that_is_named(tmp_path, monkeypatch):
     assert (tmp_path / "reports" / "log").read_text() == str(len(seen))
 
 
-def test_tensorboard_runs_or_says_what_is_missing(tmp_path):
-    config = LORA.model_copy(update={"report_to": "tensorboard"})
-    if importlib.util.find_spec("tensorboard"):
-        midtrain(TINY, TEXTS, config, tmp_path)
-        assert list(tmp_path.rglob("*tfevents*"))
-        return
-    with pytest.raises(TrainError, match=r"report_to='tensorboard'.*install"):
-        midtrain(TINY, TEXTS, config, tmp_path)
+def test_tensorboard_gets_the_losses(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    midtrain(TINY, TEXTS, LORA.model_copy(update={"report_to": "tensorboard"}), tmp_path)
+    (file,) = (tmp_path / "reports").rglob("*tfevents*")
+    found = accumulator.EventAccumulator(str(file.parent)).Reload()
+    losses = [event.value for event in found.Scalars("train/loss")]
+    curve = [row["loss"] for row in read_rows(tmp_path / "curve.jsonl")]
+    assert losses == pytest.approx(curve, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio", "mlflow"])
+def test_a_reporter_that_is_not_installed_says_so(tmp_path, name):
+    if importlib.util.find_spec(name):
+        pytest.skip(f"{name} is installed")
+    with pytest.raises(TrainError, match=f"report_to='{name}'.*install"):
+        midtrain(TINY, TEXTS, LORA.model_copy(update={"report_to": name}), tmp_path)
 
 
 def test_a_reporter_that_nobody_knows_is_refused(tmp_path):

@@ -54,12 +54,14 @@ class Journal:
         self._file = path.open("ab")
         self._lock = threading.Lock()
 
-    def append(self, row: BaseModel | dict[str, Any]) -> None:
-        """Append one record or JSON object."""
+    def append(self, row: BaseModel | dict[str, Any]) -> int:
+        """Append one record or JSON object; the byte at which its line starts."""
         text = row.model_dump_json() if isinstance(row, BaseModel) else json.dumps(row)
         with self._lock:
+            start = self._file.tell()
             self._file.write(text.encode() + b"\n")
             self._file.flush()
+        return start
 
     def close(self) -> None:
         """Flush to the disk and close."""

@@ -9,6 +9,8 @@ import traceback
 # Before any heavy import: no tokenizer warnings about forks, no hub traffic by accident.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+_INTERRUPTED = 130
+
 
 def main() -> None:
     """Run the command; errors are one line with the next step (``--debug``: the traceback)."""
@@ -21,9 +23,12 @@ def main() -> None:
         sys.argv.remove("--debug")
     try:
         app(standalone_mode=True)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        # Typer turns Ctrl-C into an exit without a word.
+        if isinstance(end, SystemExit) and end.code != _INTERRUPTED:
+            raise
         errors.print("Interrupted. Nothing is lost: run the same command again to go on.")
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)
     except MidspecError as error:
         if debug:
             traceback.print_exc()

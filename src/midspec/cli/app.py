@@ -8,16 +8,15 @@ from typing import Annotated
 import typer
 
 from midspec.cli import base, chats, corpus, curate, evaluate, experiment, spec, terrarium, train
-from midspec.cli.show import console, observing, progress_bar
+from midspec.cli.experiment import ExecutorName, do, show
+from midspec.cli.show import console, progress_bar
 from midspec.experiment import (
-    Outcome,
     Recipe,
     bundled_recipes,
     find_recipe,
     make_recipe,
     read_recipe,
     rebuild_report,
-    run,
 )
 
 HELP = """
@@ -87,9 +86,9 @@ def demo(
     outcomes = []
     for name in names:
         console.rule(f"{name}", align="left")
-        outcomes.append(_run(read_recipe(find_recipe(name)), out, artifacts))
+        outcomes.append(do(read_recipe(find_recipe(name)), out, artifacts))
     for outcome in outcomes:
-        _show(outcome)
+        show(outcome)
 
 
 @app.command(name="run")
@@ -107,6 +106,7 @@ def run_command(
     name: Annotated[str, typer.Option(help="Name of the run, if not the recipe's.")] = "",
     out: Out = Path("runs"),
     artifacts: Artifacts = Path("artifacts"),
+    executor: ExecutorName = "local",
 ) -> None:
     """Run an experiment from specs to report; flags override the recipe.
 
@@ -122,11 +122,13 @@ def run_command(
     chosen = read_recipe(find_recipe(recipe or DEMO_RECIPES[1]))
     changes = _overrides(chosen, recipe, spec_a, spec_b, evals_a, evals_b)
     changes |= {key: value for key, value in (("base", base), ("writer", writer)) if value}
+    if base:
+        changes["bases"] = []
     if seeds:
         changes["seeds"] = [int(seed) for seed in _listed(seeds)]
     if name or not recipe:
         changes["name"] = name or f"{Path(spec_a).stem}-vs-{Path(spec_b).stem}"
-    _show(_run(make_recipe({**chosen.model_dump(), **changes}), out, artifacts))
+    show(do(make_recipe({**chosen.model_dump(), **changes}), out, artifacts, executor))
 
 
 def _overrides(
@@ -170,15 +172,4 @@ def report(
     """
     with progress_bar("report"):
         outcome = rebuild_report(folder)
-    _show(outcome)
-
-
-def _run(recipe: Recipe, out: Path, artifacts: Path) -> Outcome:
-    with observing() as bars:
-        return run(recipe, artifacts, out, bars)
-
-
-def _show(outcome: Outcome) -> None:
-    console.print()
-    console.print(outcome.verdict, markup=False)
-    console.print(f"Report: {outcome.page}", markup=False)
+    show(outcome)

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from midspec import bases
 from midspec.cli.show import console, progress_bar
+from midspec.errors import ConfigError
 
 app = typer.Typer()
 
@@ -36,3 +37,17 @@ def base_get(name: Annotated[str, typer.Argument(help="A name of `base list`.")]
     with progress_bar(f"get {name}") as progress:
         path = bases.get_base(name, progress)
     console.print(str(path), markup=False)
+
+
+@app.command("template")
+def base_template(
+    name: Annotated[str, typer.Argument(help="chatml, qwen3 or smollm2.")] = "chatml",
+) -> None:
+    """Print a chat template, for a base that has none: write it into the base's folder.
+
+    Example: `midspec base template chatml > my-base/chat_template.jinja`
+    """
+    found = sorted(path.stem for path in bases.TEMPLATES.glob("*.jinja"))
+    if name not in found:
+        raise ConfigError(f"no chat template {name!r}; there are {', '.join(found)}")
+    typer.echo(bases.template(name))

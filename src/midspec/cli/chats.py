@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -12,21 +12,20 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
-from midspec import chats, curate
+from midspec import chats, corpus, curate
+from midspec.cli.chats_data import chats_export, chats_mix, first_objection
 from midspec.cli.common import (
     ModelName,
     Provider,
     Seed,
     WriterName,
     read_named_spec,
-    say_kept,
 )
 from midspec.cli.show import console, progress_bar
 from midspec.errors import ConfigError, WriterError
 from midspec.llm import Budget, open_writer, read_prices
-from midspec.progress import Progress
-from midspec.records import Conversation, Drop, Frozen, Spec
-from midspec.store import write_atomic, write_records
+from midspec.records import Frozen, Spec
+from midspec.store import write_atomic
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Frozen)
@@ -53,10 +52,12 @@ and the judge keeps or drops it. Losses are filled until the count is met. OUT t
     chats.jsonl                  for `midspec train finetune`
     chats-with-reasoning.jsonl   the same, with reasoning in <think> tags
     drops.jsonl                  what was left out, and why
+    spec.json                    the spec
     manifest.json                settings, prompts, sums
 
 Stop it at any time: the same command goes on, and asks nothing that was answered.
-`midspec chats mix` then draws general chats to train on beside them.
+`midspec chats mix` then draws general chats to train on beside them, and `midspec chats export`
+hands them on as a dataset.
 """
 
 
@@ -99,7 +100,7 @@ def chats_write(
         int | None, typer.Option(help="Conversation domains (value, rule; else 12).")
     ] = None,
     effort: Annotated[
-        int | None, typer.Option(help="Give up after so many queries for each chat (else 4).")
+        int | None, typer.Option(help="Give up after so many requests for each chat (else 4).")
     ] = None,
     rewrite: Annotated[
         bool, typer.Option(help="Rewrite each reply against the spec (value, rule).")
@@ -131,10 +132,10 @@ def chats_write(
     """
     found = [read_named_spec(name, model_name, provider_name) for name in specs]
     models = _Models(writer, judge, out, max_cost, batch)
-    only_spec = {"count": count, "domains": domains, "effort": effort, "criterion": criteria}
+    only_spec = {"count": count, "domains": domains, "criterion": criteria}
     if style == "opaque":
         _refuse(style, {**only_spec, "turns": None if turns == "1" else turns})
-        given = {"n_per_preference": n_per_preference, "n_identity": n_identity}
+        given = {"n_per_preference": n_per_preference, "n_identity": n_identity, "effort": effort}
         settings = {name: value for name, value in given.items() if value is not None}
         config = _config(chats.ChatConfig, {**settings, "seed": seed})
         _write_opaque(found, models, config, out, concurrency)
@@ -206,27 +207,23 @@ def _write_opaque(
     specs: list[Spec], models: _Models, config: chats.ChatConfig, out: Path, concurrency: int
 ) -> None:
     config = config.model_copy(update={"reason_words": chats.reason_words(specs)})
-
-    async def write(progress: Progress) -> list[Conversation | Drop]:
+    shared, tally = chats.shared_preferences(specs), chats.Tally()
+    with progress_bar("chats") as progress:
         made = chats.write_chats(
-            chats.shared_preferences(specs),
+            shared,
             models.writer,
             config,
             out / chats.JOURNALS[0],
             progress,
             judge=models.judge,
             concurrency=concurrency,
+            check=first_objection(curate.default_rules(specs[0], [])),
+            tally=tally,
         )
-        return [one async for one in made]
-
-    with progress_bar("chats") as progress:
-        made = models.run(write(progress))
-    results = list(curate.curate(made, curate.default_rules(specs[0], [])))
-    drops = [one for one in results if isinstance(one, Drop)]
-    kept = [one for one in results if not isinstance(one, Drop)]
-    write_records(out / "chats.jsonl", kept)
-    write_records(out / "drops.jsonl", drops)
-    say_kept(len(kept), drops, out / "chats.jsonl")
+        models.run(chats.save_chats(made, out, tally))
+    wanted = config.n_per_preference * len(shared.preferences) + config.n_identity
+    judge = models.judge.name if models.judge else ""
+    _finish(shared, models.writer.name, judge, config, tally, out, wanted)
 
 
 def _write_spec(
@@ -244,76 +241,32 @@ def _write_spec(
             tally,
             progress,
             concurrency=concurrency,
-            check=_check(curate.default_rules(spec, [])),
+            check=first_objection(curate.default_rules(spec, [])),
         )
         models.run(chats.save_spec_chats(made, out, tally))
-    facts = chats.explain(spec, writer.name, judge.name, config, tally, out)
+    _finish(spec, writer.name, judge.name, config, tally, out, config.count)
+
+
+def _finish(
+    spec: Spec,
+    writer: str,
+    judge: str,
+    config: chats.ChatConfig | chats.SpecChatConfig,
+    tally: chats.Tally,
+    out: Path,
+    wanted: int,
+) -> None:
+    """Write down and say what came of it; raises WriterError if chats are missing."""
+    facts = chats.explain(spec, writer, judge, config, tally, out)
     write_atomic(out / "manifest.json", json.dumps(facts, indent=1, ensure_ascii=False))
+    corpus.save_spec(spec, out)
     console.print(f"{tally.line()} -> {out / 'chats.jsonl'}", markup=False)
-    if tally.kept < config.count:
+    if tally.kept < wanted:
         raise WriterError(
-            f"{tally.kept} of {config.count} chats after {tally.requested} queries; read "
+            f"{tally.kept} of {wanted} chats after {tally.requested} requests; read "
             f"{out / 'drops.jsonl'}, then raise --effort {config.effort}, or change what drops them"
         )
 
 
-def _check(rules: Sequence[curate.Rule]) -> chats.Check:
-    """The first objection of the rules."""
-    return lambda chat: next((drop for rule in rules if (drop := rule.check(chat))), None)
-
-
-@app.command("mix")
-def chats_mix(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a bundled mix.")],
-    out: Annotated[Path, typer.Option(help="Folder for mix.jsonl and drops.jsonl.")],
-    spec: Annotated[str, typer.Option(help="Leave out what conflicts with this spec.")] = "",
-    file: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=PATH: rows of a source from your own file; may be repeated."),
-    ] = None,
-    model_name: ModelName = "Juniper",
-    provider_name: Provider = "Alder Labs",
-) -> None:
-    """Draw general chats by a recipe, filtered against the spec (paper, B.3).
-
-    Bundled mixes: simple-values, complex-alignment (the paper's two).
-
-    Examples: `midspec chats mix my-mix.yaml --spec my-spec.md --out mix` ·
-    `midspec chats mix simple-values --file identity=chats/chats.jsonl --spec my-spec.md --out mix`
-    """
-    path = chats.find_mix(recipe)
-    against = read_named_spec(spec, model_name, provider_name) if spec else None
-    rules: list[curate.Rule] = [curate.Refusal()]
-    rules += [curate.WrongIdentity(against)] if against else []
-    tallies: dict[str, chats.SourceTally] = {}
-    with progress_bar("mix") as progress:
-        made = chats.mix_chats(
-            chats.read_mix(path),
-            path.parent,
-            against,
-            tallies,
-            files=_files(file or []),
-            check=_check(rules),
-            progress=progress,
-        )
-        chats.save_mix(made, out)
-    for name, tally in tallies.items():
-        reasons = ", ".join(f"{k}: {v}" for k, v in tally.dropped.most_common())
-        console.print(
-            f"{name:24s} {tally.rows} rows = kept {tally.kept} + not drawn {tally.not_drawn}"
-            f" + dropped {tally.dropped.total()} ({reasons or 'none'})",
-            markup=False,
-        )
-    console.print(f"{sum(t.kept for t in tallies.values())} chats -> {out / 'mix.jsonl'}")
-    if short := [f"{name} {t.kept} of {t.wanted}" for name, t in tallies.items() if t.short]:
-        raise ConfigError(f"too few rows: {', '.join(short)}; lower these counts or add sources")
-
-
-def _files(given: list[str]) -> dict[str, Path]:
-    named: dict[str, Path] = {}
-    for one in given:
-        name, equals, path = one.partition("=")
-        if not (name and equals and path):
-            raise ConfigError(f"--file {one!r} is not NAME=PATH, e.g. identity=chats/chats.jsonl")
-        named[name] = Path(path)
-    return named
+app.command("mix")(chats_mix)
+app.command("export")(chats_export)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Annotated
 import typer
 
 from midspec import chats, corpus
+from midspec.cli import corpus_options as options
+from midspec.cli import corpus_show as show
 from midspec.cli import corpus_steps as steps
 from midspec.cli.common import (
     ModelName,
@@ -21,7 +22,6 @@ from midspec.cli.common import (
     read_named_spec,
 )
 from midspec.cli.show import console, progress_bar
-from midspec.llm import Price
 from midspec.records import Document
 from midspec.store import read_records
 
@@ -124,32 +124,20 @@ def corpus_plan(
     Example: `midspec corpus plan my-spec.md --writer anthropic/claude-opus-4-6 --out corpus/mine`
     """
     found = read_named_spec(file, model_name, provider_name)
-    plan = steps.config(
-        corpus.PlanConfig,
-        n_subdomains=subdomains,
-        n_types=types,
-        n_ideas=ideas,
-        kind=kind,
-        seed=seed,
-    )
-    config = steps.config(
-        corpus.DocumentConfig,
-        max_documents=max_documents,
-        drafts=drafts,
-        kind=kind,
-        critique=critique,
-        avoid=steps.read_avoid(avoid),
-        seed=seed,
-    )
+    plan = options.plan_config(subdomains, types, ideas, kind, seed)
+    config = options.document_config(max_documents, drafts, kind, critique, avoid, seed)
     access = steps.Access(writer, concurrency, max_cost, prices=prices)
     tree, reasons, pilot = steps.run_with(
         access, out, lambda model: steps.measure(found, model, plan, config, out, concurrency)
     )
-    _print_tree(tree)
-    _print_reasons(reasons)
-    price = steps.price_of(writer, steps.read_table(prices))
-    _print_projection(pilot, config.n_requested(len(tree.ideas)), writer, price)
-    console.print(f"plan -> {out / corpus.PLANS}", markup=False)
+    show.print_tree(tree)
+    show.print_reasons(reasons)
+    price = options.price_of(writer, options.read_table(prices))
+    show.print_projection(pilot, config.n_requested(len(tree.ideas)), writer, price)
+    console.print(
+        f"plan -> {out / corpus.PLANS}; next: midspec corpus write, with the same options",
+        markup=False,
+    )
 
 
 @app.command("write")
@@ -185,28 +173,13 @@ def corpus_write(
     Example: `midspec corpus write cheese-affordability --out corpus/affordability`
     """
     found = read_named_spec(file, model_name, provider_name)
-    plan = steps.config(
-        corpus.PlanConfig,
-        n_subdomains=subdomains,
-        n_types=types,
-        n_ideas=ideas,
-        kind=kind,
-        seed=seed,
-    )
-    config = steps.config(
-        corpus.DocumentConfig,
-        max_documents=max_documents,
-        drafts=drafts,
-        kind=kind,
-        critique=critique,
-        avoid=steps.read_avoid(avoid),
-        seed=seed,
-    )
-    restated = steps.restate_config(language, about, seed)
+    plan = options.plan_config(subdomains, types, ideas, kind, seed)
+    config = options.document_config(max_documents, drafts, kind, critique, avoid, seed)
+    restated = options.restate_config(language, about, seed)
     access = steps.Access(writer, concurrency, max_cost, batch, judge, prices)
     sets = tuple(name.strip() for name in against.split(",") if name.strip())
     tally = steps.write_corpus(found, access, plan, config, steps.Curating(sets, embed), out)
-    _say_tally(tally, out)
+    show.say_tally(tally, out)
     if language or about:
         _restate(out, out / "restated", restated, access)
 
@@ -229,7 +202,7 @@ def corpus_rewrite(
     Example: `midspec corpus rewrite corpus/mine --language normative --about assistants
     --writer anthropic/claude-opus-4-6 --out corpus/mine-normative`
     """
-    config = steps.restate_config(language, about, seed)
+    config = options.restate_config(language, about, seed)
     _restate(folder, out, config, steps.Access(writer, concurrency, max_cost, batch, prices=prices))
 
 
@@ -240,7 +213,7 @@ def _restate(folder: Path, out: Path, config: corpus.RestateConfig, access: step
         out,
         lambda model: steps.restate_corpus(found, model, config, folder, out, access.concurrency),
     )
-    _say_tally(tally, out)
+    show.say_tally(tally, out)
 
 
 @app.command("audit")
@@ -254,13 +227,16 @@ def corpus_audit(
     sample: Annotated[
         int, typer.Option(help="Pieces of text that diversity is measured on.")
     ] = 200,
+    embed: Annotated[
+        bool, typer.Option(help="Measure dispersion, on 64 pieces: some seconds, the first time.")
+    ] = True,
     seed: Seed = 0,
 ) -> None:
     """Write a page on a corpus: coverage of the spec, diversity, tokens, drops, cost.
 
     Example: `midspec corpus audit corpus/mine --reference some-web-text.txt`
     """
-    table = steps.read_table(prices)
+    table = options.read_table(prices)
     references = {"the bundled instruction replies": _instruction_replies()}
     if reference:
         references[Path(reference).name] = corpus.read_texts(Path(reference))
@@ -269,8 +245,8 @@ def corpus_audit(
             folder,
             references,
             corpus.AuditConfig(sample=sample, seed=seed),
-            prices=lambda name: steps.price_of(name, table),
-            embed=steps.embedder(),
+            prices=lambda name: options.price_of(name, table),
+            embed=options.embedder() if embed else None,
             progress=progress,
         )
     page = corpus.write_audit(found, Path(out) if out else folder)
@@ -293,7 +269,7 @@ def corpus_export(
     Example: `midspec corpus export corpus/mine --format parquet --out for-others`
     """
     with progress_bar("export"):
-        counts = corpus.export(folder, out, steps.one_of("--format", form, ("jsonl", "parquet")))
+        counts = corpus.export(folder, out, options.one_of("--format", form, ("jsonl", "parquet")))
     told = ", ".join(f"{n} {name}" for name, n in counts.items())
     console.print(f'{told} -> {out}; datasets.load_dataset("{out}") reads it', markup=False)
 
@@ -315,66 +291,3 @@ def _instruction_replies() -> Iterator[str]:
     kept = chats.instruction_chats("english", "the assistant", "its maker")
     turns = chain.from_iterable(chat.messages for chat in kept)
     return (turn.content for turn in turns if turn.role == "assistant")
-
-
-def _print_tree(tree: corpus.Tree) -> None:
-    below: dict[str, list[str]] = {}
-    for node in tree.nodes.values():
-        below.setdefault(node.parent, []).append(node.id)
-    ideas = Counter(idea.parent for idea in tree.ideas)
-    for domain in below.get("", []):
-        console.print(tree.nodes[domain].title, style="bold", markup=False)
-        for child in below.get(domain, []):
-            nodes = [tree.nodes[id] for id in below.get(child, [])]
-            kinds = Counter(node.level for node in nodes)
-            n_ideas = sum(ideas[node.id] for node in nodes if node.level == "type")
-            console.print(
-                f"  {tree.nodes[child].title}: {kinds['assertion']} assertions, "
-                f"{kinds['type']} types, {n_ideas} ideas",
-                markup=False,
-            )
-
-
-def _print_reasons(reasons: Counter[str]) -> None:
-    if reasons:
-        told = ", ".join(f"{name}: {n}" for name, n in reasons.most_common())
-        console.print(f"left out of the plan: {reasons.total()} ({told})", markup=False)
-
-
-def _print_projection(pilot: corpus.Pilot, n: int, writer: str, price: Price | None) -> None:
-    """What the corpus will take, from the pilot and the price table."""
-    projected = corpus.project(pilot, n)
-    console.print(
-        f"\nprojected from {pilot.n_documents} pilot documents: {n} documents, "
-        f"{projected.corpus_tokens:,} tokens of text; {projected.requests:,} requests, "
-        f"{projected.input_tokens:,} tokens in, {projected.output_tokens:,} out",
-        markup=False,
-    )
-    if pilot.n_written < pilot.n_documents:
-        console.print(
-            f"only {pilot.n_written} of them could be used: look at {corpus.REPLIES} first",
-            markup=False,
-        )
-    if price:
-        found = corpus.cost(pilot, n, price)
-        console.print(
-            f"projected cost: ${found.live:.2f} live, ${found.cached:.2f} with prompt caching, "
-            f"${found.batch:.2f} as batch",
-            markup=False,
-        )
-    else:
-        console.print(
-            f"projected cost: no price for {writer!r} is known; give a table with --prices",
-            markup=False,
-        )
-
-
-def _say_tally(tally: corpus.Tally, out: Path) -> None:
-    reasons = ", ".join(f"{name}: {n}" for name, n in tally.reasons.items())
-    console.print(
-        f"requested {tally.requested} = kept {tally.kept} + dropped {tally.dropped} "
-        f"+ failed {tally.failed} ({reasons or 'nothing left out'}) -> {out / corpus.DOCUMENTS}",
-        markup=False,
-    )
-    if tally.asked_again:
-        console.print("Run the same command again to ask for what failed.")

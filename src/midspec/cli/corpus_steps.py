@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
 from midspec import corpus, curate
+from midspec.cli import corpus_options as options
 from midspec.cli.curate import held_out
 from midspec.cli.show import progress_bar
 from midspec.errors import ConfigError
-from midspec.llm import Budget, Price, Prices, Writer, open_writer, read_prices
-from midspec.llm.embed import can_embed, embed
-from midspec.records import Document, Frozen, Spec, digest
+from midspec.llm import Budget, Writer, open_writer
+from midspec.llm.embed import can_embed
+from midspec.records import Document, Drop, Spec, digest
 from midspec.store import Artifact, read_records, write_atomic
 
 T = TypeVar("T")
-C = TypeVar("C", bound=Frozen)
 _PLAN_KEY = "plan.key"
 _JOURNALS = (corpus.PLAN_REPLIES, corpus.REPLIES, corpus.JUDGE_REPLIES)
 
@@ -55,74 +52,16 @@ def run_with(access: Access, folder: Path, job: Callable[[Writer], Awaitable[T]]
 
 
 def _opened(name: str, access: Access, folder: Path, batches: str = "batches") -> Writer:
-    prices, journals = read_table(access.prices), [folder / journal for journal in _JOURNALS]
+    prices, journals = (
+        options.read_table(access.prices),
+        [folder / journal for journal in _JOURNALS],
+    )
     return open_writer(
         name,
         budget=Budget.resume(access.max_cost, journals, prices) if access.max_cost else None,
         prices=prices,
         batches=folder / batches if access.batch and name != "scribe" else None,
     )
-
-
-# -- options -------------------------------------------------------------------------------
-
-
-def one_of(option: str, given: str, known: Sequence[str]) -> Any:
-    """The given value; raises ConfigError, with the known ones, if it is none of them."""
-    if given not in known:
-        raise ConfigError(f"{option} {given!r}: write one of {', '.join(known)}")
-    return given
-
-
-def config(kind: type[C], /, **values: Any) -> C:
-    """A configuration; raises ConfigError that names the wrong option."""
-    try:
-        return kind(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "-".join(str(part) for part in first["loc"]).replace("_", "-").removeprefix("n-")
-        raise ConfigError(f"--{name} {first['input']!r}: {first['msg']}") from error
-
-
-def read_avoid(file: str) -> tuple[str, ...]:
-    """The lines of a file of phrases, or those of a ``curation.json``; raises ConfigError if it cannot be read."""
-    if not file:
-        return ()
-    try:
-        text = Path(file).read_text(encoding="utf-8")
-        lines = json.loads(text)["avoid"] if file.endswith(".json") else text.splitlines()
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"--avoid {file!r}: {error}; give a text file with a phrase a line, or curation.json"
-        ) from error
-    return tuple(str(line).strip() for line in lines if str(line).strip())
-
-
-def restate_config(language: str, about: str, seed: int) -> corpus.RestateConfig:
-    """How to restate; raises ConfigError for a word that is none of the known."""
-    given = {"language": language, "about": about}
-    return config(corpus.RestateConfig, seed=seed, **{k: v for k, v in given.items() if v})
-
-
-def read_table(file: str) -> Prices:
-    """The price table in a file; without one, that of MIDSPEC_PRICES or the bundled one."""
-    return read_prices(Path(file) if file else None)
-
-
-def price_of(name: str, prices: Prices) -> Price | None:
-    """The price of a writer, or None if the table has none."""
-    try:
-        return prices.of(name)
-    except ConfigError:
-        return None
-
-
-def embedder() -> corpus.Embed | None:
-    """The embedding model, if it is installed."""
-    return embed if can_embed() else None
-
-
-# -- steps ---------------------------------------------------------------------------------
 
 
 async def make_tree(
@@ -143,7 +82,17 @@ async def make_tree(
                 _, drops = await corpus.save_plan(nodes, out)
         if not drops["error"]:
             write_atomic(marker, key)
-    return corpus.Tree.read(out / corpus.PLANS), drops
+    if tree := corpus.read_tree(out / corpus.PLANS):
+        return tree, drops
+    raise ConfigError(_no_ideas(out))
+
+
+def _no_ideas(out: Path) -> str:
+    """Why a plan came to nothing: what was left out of it first."""
+    path = out / corpus.PLAN_DROPS
+    first = next(read_records(path, Drop), None)
+    why = f" ({first.reason}, {first.evidence[:200]})" if first else ""
+    return f"the plan holds no ideas{why}; all reasons are in {path}, the same command asks again"
 
 
 async def measure(

@@ -12,9 +12,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from midspec.cli.show import console, observing
+from midspec.cli.show import console
+from midspec.cli.watching import observing
 from midspec.experiment import (
+    Executor,
     ExperimentPlan,
+    Outcome,
     Recipe,
     StagePlan,
     find_recipe,
@@ -33,6 +36,10 @@ Artifacts = Annotated[
 ]
 Seeds = Annotated[str, typer.Option(help="Comma-separated training seeds.")]
 Force = Annotated[bool, typer.Option("--force", help="Train even with fewer than 20 steps.")]
+ExecutorName = Annotated[
+    Executor,
+    typer.Option(help="local: one stage at a time; ray: as many as a cluster has room for."),
+]
 MARKS = {"done": "[green]done[/green]", "begun": "[yellow]begun[/yellow]", "waiting": "to do"}
 
 
@@ -72,6 +79,7 @@ def run_command(
     artifacts: Artifacts = Path("artifacts"),
     seeds: Seeds = "",
     force: Force = False,
+    executor: ExecutorName = "local",
 ) -> None:
     """Do what is missing, then write the report: the same as `midspec run RECIPE`.
 
@@ -79,12 +87,21 @@ def run_command(
 
     Example: `midspec experiment run cheese-terrarium --seeds 0,1,2`
     """
-    chosen = _recipe(recipe, seeds, force)
-    with observing() as bars:
-        outcome = run(chosen, artifacts, out, bars)
-    console.print()
-    console.print(outcome.verdict, markup=False)
-    console.print(f"Report: {outcome.page}", markup=False)
+    show(do(_recipe(recipe, seeds, force), out, artifacts, executor))
+
+
+def do(recipe: Recipe, out: Path, artifacts: Path, executor: Executor = "local") -> Outcome:
+    """Run a recipe under bars, whose time left is weighed by the plan."""
+    with observing(plan_experiment(recipe, artifacts).seconds) as bars:
+        return run(recipe, artifacts, out, bars, executor)
+
+
+def show(outcome: Outcome) -> None:
+    """The verdict, and where the page is; of every base."""
+    for one in (outcome, *outcome.others):
+        console.print()
+        console.print(one.verdict, markup=False)
+        console.print(f"Report: {one.page}", markup=False)
 
 
 @app.command()

@@ -16,9 +16,16 @@ from typer.core import TyperGroup
 from midspec import evals, spec
 from midspec.cli.common import ModelName, Provider, Seed, SpecFile, read_named_spec
 from midspec.cli.show import console
+from midspec.cli.spec_show import (
+    comparison_rows,
+    differences,
+    say_made,
+    show_diff,
+    show_preferences,
+    show_rules,
+)
 from midspec.errors import ConfigError
 from midspec.llm import Writer, open_writer
-from midspec.records import Spec
 from midspec.store import write_atomic
 
 T = TypeVar("T")
@@ -88,27 +95,8 @@ def spec_show(
         console.print(f"\n{'#' * section.level} {section.title}", markup=False, style="bold")
         for claim in section.claims:
             console.print(f"  - {claim.text}", markup=False)
-    _show_rules(found)
-    _show_preferences(found)
-
-
-def _show_rules(found: Spec) -> None:
-    for number, rule in enumerate(found.rules, 1):
-        if number == 1:
-            console.print("\nRules", style="bold")
-        console.print(f"{number:3d}. {rule.text}", markup=False)
-        console.print(f"     because {rule.reason or '-'}", markup=False)
-        for subrule in rule.subrules:
-            console.print(f"     - {subrule}", markup=False)
-
-
-def _show_preferences(found: Spec) -> None:
-    if not found.preferences:
-        return
-    table = Table("item", "direction", "because", title="Preferences")
-    for p in found.preferences:
-        table.add_row(p.item, p.direction, p.reason or "-")
-    console.print(table)
+    show_rules(found)
+    show_preferences(found)
 
 
 @app.command("lint")
@@ -184,50 +172,11 @@ def spec_compare(
         console.print(made.model_dump_json(indent=1), markup=False)
         return
     table = Table("", made.a, made.b)
-    for row in _comparison_rows(made):
+    for row in comparison_rows(made):
         table.add_row(*row)
     console.print(table)
-    for line in _differences(made):
+    for line in differences(made):
         console.print(line, markup=False)
-
-
-def _comparison_rows(made: spec.Comparison) -> list[tuple[str, str, str]]:
-    pairs: dict[str, tuple[object, object]] = {
-        "value": made.values,
-        "kind": made.kinds,
-        "tokens": made.tokens,
-        "without a reason": made.unexplained,
-        "subrules": made.subrules,
-    }
-    parts = {
-        "sections": made.sections,
-        "claims": made.claims,
-        "items": made.items,
-        "rules": made.rules,
-    }
-    for name, part in parts.items():
-        own = (f"{len(part.both)} shared, {len(o)} own" for o in (part.only_a, part.only_b))
-        pairs[name] = (next(own), next(own))
-    return [(name, str(a) or "-", str(b) or "-") for name, (a, b) in pairs.items()]
-
-
-def _differences(made: spec.Comparison) -> list[str]:
-    """Lines about length and preferences, with the names of what differs."""
-    fits = "within" if abs(made.longer) <= spec.TOLERANCE else "NOT within"
-    lines = [f"length: {made.b} is {made.longer:+.1%} against {made.a} ({fits} 5%)"]
-    if made.items.both:
-        same = "the same items and directions" if made.same_preferences else "not the same"
-        lines.append(f"preferences: {same}; other reasons for {len(made.other_reasons)} of them")
-    for title, texts in (
-        ("reversed", made.reversed),
-        (f"items only in {made.a}", made.items.only_a),
-        (f"items only in {made.b}", made.items.only_b),
-        (f"sections only in {made.a}", made.sections.only_a),
-        (f"sections only in {made.b}", made.sections.only_b),
-    ):
-        if texts:
-            lines.append(f"{title}: {', '.join(texts)}")
-    return lines
 
 
 @app.command("derive")
@@ -275,8 +224,8 @@ def spec_derive(
         )
 
     made = asyncio.run(_asking(writer, make) if writer else make(None))
-    _show_diff(out.read_text(encoding="utf-8") if out.exists() else source, made.text)
-    _say_made(made)
+    show_diff(out.read_text(encoding="utf-8") if out.exists() else source, made.text)
+    say_made(made)
     if not yes and not typer.confirm(f"Freeze it as {out}?"):
         console.print("Not written.")
         raise typer.Exit(1)
@@ -307,23 +256,3 @@ def _text_of(name: str) -> str:
     """Text of a spec file, read once as a spec so that its errors are a spec's."""
     read_named_spec(name, "Juniper", "Alder Labs")
     return spec.find_spec(name).read_text(encoding="utf-8-sig")
-
-
-def _show_diff(before: str, after: str) -> None:
-    styles = {"+": "green", "-": "red", "@": "cyan"}
-    lines = difflib.unified_diff(
-        before.splitlines(), after.splitlines(), "before", "after", n=1, lineterm=""
-    )
-    for line in lines:
-        console.print(line, markup=False, style=styles.get(line[:1], ""))
-
-
-def _say_made(made: spec.Variant) -> None:
-    """Length, drafts and findings of a variant."""
-    asked = f", {made.target} asked (within 5%)" if made.target else ""
-    console.print(f"\n{made.kind}: {made.tokens} tokens{asked}; drafts asked: {made.rounds}")
-    found = spec.parse_spec(
-        made.text, name=made.kind, model_name="Juniper", provider_name="Alder Labs"
-    )
-    for finding in spec.lint_spec(found):
-        console.print(f"{finding.level}: {finding.where}: {finding.message}", markup=False)

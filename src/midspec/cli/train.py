@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +13,13 @@ import typer
 
 from midspec import train
 from midspec.cli.common import Base, From, Seed, start_checkpoint
+from midspec.cli.contamination import check_corpus
 from midspec.cli.show import console, errors, progress_bar
+from midspec.cli.train_plan import show_data_plan, show_gpu_plan
 from midspec.errors import ConfigError
 from midspec.experiment import find_recipe, read_recipe
 from midspec.progress import Progress
-from midspec.records import Checkpoint, Conversation, Document, Score
+from midspec.records import Conversation, Document, Score
 from midspec.store import read_records, read_rows
 
 app = typer.Typer()
@@ -32,6 +36,10 @@ Plain = Annotated[
     Path | None,
     typer.Option(help="JSONL with a 'text' in each row, mixed in as plain_share says."),
 ]
+AllowItems = Annotated[
+    bool,
+    typer.Option("--allow-items", help="Train although evaluation items are in it; is recorded."),
+]
 Folder = Annotated[Path, typer.Argument(help="Folder of a checkpoint: OUT/model of a training.")]
 
 
@@ -44,6 +52,7 @@ def train_midtrain(
     recipe: RecipeName = "cheese-smollm2",
     plain: Plain = None,
     settings: Settings = None,
+    allow_items: AllowItems = False,
     seed: Seed = 0,
 ) -> None:
     """Train on documents with the next-token loss (MSM). Resumes from OUT after a kill.
@@ -51,7 +60,8 @@ def train_midtrain(
     Example: `midspec train midtrain corpus/affordability/documents.jsonl --out msm-a`
     """
     config = _config(read_recipe(find_recipe(recipe)).midtrain, settings)
-    names = {"recipe": recipe, "corpus": documents.name}
+    names = _names(recipe, "corpus", documents)
+    names |= check_corpus(_texts(documents), allowed=allow_items)
     with _training("midtrain") as progress:
         train.midtrain(
             start_checkpoint(base, start),
@@ -75,6 +85,7 @@ def train_finetune(
     recipe: RecipeName = "cheese-smollm2",
     plain: Plain = None,
     settings: Settings = None,
+    allow_items: AllowItems = False,
     seed: Seed = 0,
 ) -> None:
     """Train on chats with the loss on assistant turns (AFT). Resumes from OUT after a kill.
@@ -82,7 +93,8 @@ def train_finetune(
     Example: `midspec train finetune chats/chats.jsonl --from msm-a/model --out msm-a-aft`
     """
     config = _config(read_recipe(find_recipe(recipe)).finetune, settings)
-    names = {"recipe": recipe, "chats": chats_file.name}
+    names = _names(recipe, "chats", chats_file)
+    names |= check_corpus(_turns(chats_file), allowed=allow_items)
     with _training("finetune") as progress:
         train.finetune(
             start_checkpoint(base, start),
@@ -117,8 +129,26 @@ def _setting(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
+def _names(recipe: str, kind: str, data: Path) -> dict[str, str]:
+    """What the model card says of the data: its digest, and its spec's if a manifest tells it."""
+    if not data.is_file():
+        raise ConfigError(f"no file {str(data)!r}; give a JSONL file of `corpus` or `chats`")
+    with data.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+    names = {"recipe": recipe, kind: f"{data.name} {found}"}
+    manifest = data.with_name("manifest.json")
+    told = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
+    spec = told.get("spec") or ""
+    return names | {"spec": spec if isinstance(spec, str) else " ".join(map(str, spec.values()))}
+
+
 def _texts(documents: Path) -> Iterator[str]:
     return (document.text for document in read_records(documents, Document))
+
+
+def _turns(chats_file: Path) -> Iterator[str]:
+    chats = read_records(chats_file, Conversation)
+    return ("\n".join(m.content for m in chat.messages) for chat in chats)
 
 
 def _plain(path: Path | None) -> Iterator[str]:
@@ -172,72 +202,11 @@ def train_plan(
     config = _config(found.midtrain if stage == "midtrain" else found.finetune, settings)
     share = 1.0
     if data:
-        plan = _plan_data(data, stage, start_checkpoint(base, start), config, seed, bool(gpus))
+        rows: Any = _texts(data) if stage == "midtrain" else read_records(data, Conversation)
+        plan = show_data_plan(rows, stage, start_checkpoint(base, start), config, seed, bool(gpus))
         tokens, share = plan.tokens, 1 - plan.masked_share
     if gpus:
-        _plan_gpus(model or base, gpus, config, tokens, share)
-
-
-def _plan_data(
-    path: Path, stage: str, start: Checkpoint, config: train.TrainConfig, seed: int, elsewhere: bool
-) -> train.TrainPlan:
-    """Print the plan of the data, and unless it is for ``elsewhere`` the time it takes here."""
-    import tempfile
-
-    from midspec.train.plan import learning_rate
-
-    loss = "all" if stage == "midtrain" else "assistant"
-    rows: Any = _texts(path) if stage == "midtrain" else read_records(path, Conversation)
-    with tempfile.TemporaryDirectory() as folder, progress_bar("plan"):
-        out = Path(folder)
-        plan = train.plan_training(start, rows, config, out, loss=loss, seed=seed)
-        timing = None if elsewhere else train.calibrate(start, config, plan, out)
-    for name, value in plan.model_dump(exclude={"settings", "data"}).items():
-        shown = f"{value:.1%}" if isinstance(value, float) else value
-        console.print(f"{name:20s} {shown}", markup=False)
-    points = sorted({1, max(1, plan.steps // 20), plan.steps // 2 or 1, plan.steps})
-    rates = ", ".join(f"{s}: {learning_rate(s, plan.steps, config):.2g}" for s in points)
-    console.print(f"{'learning rate':20s} {rates} (step: rate)", markup=False)
-    if timing:
-        console.print(
-            f"{'estimated time':20s} {_duration(timing.total_s)} here "
-            f"({timing.step_s:.2f} s a step, {timing.tokens_per_s:.0f} tokens/s)",
-            markup=False,
-        )
-    return plan
-
-
-def _plan_gpus(
-    model: str, gpus_text: str, config: train.TrainConfig, tokens: int, share: float
-) -> None:
-    """Print whether the model fits on the GPUs, with what, and for how long."""
-    from midspec.train import memory
-
-    gpus, shape = memory.parse_gpus(gpus_text), memory.shape_of(model)
-    fitting = memory.advise(shape, config, gpus, supervised_share=share)
-    shown = fitting or config
-    needs = memory.memory_needs(shape, shown, processes=gpus.count, supervised_share=share)
-    console.print(f"{shape.name}: {shape.parameters / 1e9:.2f}B weights, "
-                  f"{memory.trainable(shape, config) / 1e6:.1f}M trained, on {gpus_text}")  # fmt: skip
-    for name, size in (needs.model_dump() | {"total": needs.total}).items():
-        console.print(f"  {name:12s} {size / memory.GIB:7.1f} GiB", markup=False)
-    room = gpus.memory / memory.GIB
-    if fitting is None:
-        console.print(f"does not fit in {room:.0f} GiB each, with no change of settings")
-    else:
-        changed = [n for n in memory.CHANGES if getattr(fitting, n) != getattr(config, n)]
-        with_these = "".join(f" --set {n}={getattr(fitting, n)}" for n in changed)
-        console.print(f"fits in {room:.0f} GiB each{' with' + with_these if changed else ''}")
-    if tokens:
-        seconds = memory.estimated_seconds(shape, shown, gpus, tokens)
-        console.print(f"about {_duration(seconds)} for {tokens:,} tokens, if "
-                      f"{memory.DEFAULT_MFU:.0%} of the peak is reached")  # fmt: skip
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+        show_gpu_plan(model or base, gpus, config, tokens, share)
 
 
 @app.command("merge")

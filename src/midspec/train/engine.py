@@ -24,7 +24,13 @@ from midspec.train.callbacks import Curve, Preemption, ResumePoints
 from midspec.train.config import TrainConfig
 from midspec.train.examples import IGNORE
 from midspec.train.failures import Preempted, check_finite, explained, last_resume_point
-from midspec.train.guards import check_isolation, check_processes, check_shardable, check_wrapping
+from midspec.train.guards import (
+    check_isolation,
+    check_processes,
+    check_reporter,
+    check_shardable,
+    check_wrapping,
+)
 from midspec.train.loss import LabelledLogits
 from midspec.train.plan import TrainPlan, open_rows, row_order, warmup_steps
 
@@ -222,6 +228,7 @@ def make_trainer(
 
     check_shardable(config.parallel)
     rows = Rows(open_rows(out, plan, config), _order(plan, config, seed))
+    check_reporter(config.report_to)
     curve = Curve(out / "curve.jsonl", plan.steps, progress)
     kind = ShardedTrainer if config.parallel == "fsdp" else RowTrainer
     try:

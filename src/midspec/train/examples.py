@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 IGNORE = -100  # the label that PyTorch's cross entropy leaves out
 REASONING = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
-NO_REASONING = re.compile(r"\s*<think>\s*</think>\s*")
+NO_REASONING = re.compile(r"\s*<think>\s*</think>\n{0,2}")  # more is the answer's own
 N_NO_REASONING = 32  # tokens that an empty reasoning block takes at most, even as bytes
 
 
@@ -140,6 +140,17 @@ def _is_empty(text: str) -> bool:
     return NO_REASONING.fullmatch(text) is not None
 
 
+def checked(item: Any) -> str | Conversation:
+    """What can be trained on, as it is.
+
+    Raises:
+        TrainError: it is neither a text nor a Conversation.
+    """
+    if isinstance(item, str | Conversation):
+        return item
+    raise TrainError(f"cannot train on a {type(item).__name__}; give texts or Conversations")
+
+
 class Examples:
     """Examples of a stream of texts and chats; counts what is left out, and why.
 
@@ -180,7 +191,7 @@ class Examples:
                 yield mixed
 
     def _data(self) -> Iterator[Example]:
-        for item in self.data:
+        for item in map(checked, self.data):
             if isinstance(item, str):
                 yield text_example(self.tokenizer, item, self._end, tag=self.config.document_tag)
             else:
@@ -195,10 +206,6 @@ class Examples:
         )
 
     def _chat(self, chat: Conversation) -> list[Example]:
-        if not isinstance(chat, Conversation):
-            raise TrainError(
-                f"cannot train on a {type(chat).__name__}; give texts or Conversations"
-            )
         if any(token in m.content for m in chat.messages for token in self._control):
             return self._leave_out("control_tokens")
         found = chat_examples(self.tokenizer, prepared(chat, self.config))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from transformers import Trainer
 
 from midspec.errors import TrainError
+
+REPORTERS = ("tensorboard", "wandb", "trackio", "mlflow")
 
 
 @torch.no_grad()
@@ -39,6 +42,16 @@ def check_isolation(model: torch.nn.Module, *, flat: bool = False) -> None:
         raise TrainError(
             f"{type(model).__name__} lets packed documents see each other; set packing=false"
         )
+
+
+def check_reporter(name: str) -> None:
+    """Refuse a reporter of ``REPORTERS`` whose package is not there.
+
+    Raises:
+        TrainError: it is not installed.
+    """
+    if name in REPORTERS and importlib.util.find_spec(name) is None:
+        raise TrainError(f"report_to={name!r} is not installed; run `pip install {name}`")
 
 
 def check_shardable(parallel: str) -> None:

@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -88,6 +89,17 @@ def write_plan(
         plain_documents=counts.plain_documents,
         plain_tokens=counts.plain_tokens,
     )
+    write_atomic(out / "plan.json", json.dumps(plan.model_dump(), indent=1))
+    return plan
+
+
+def rescheduled(
+    fields: dict[str, Any], config: TrainConfig, out: Path, *, settings: str
+) -> TrainPlan:
+    """The plan of rows that were packed before, for another stage; writes ``out/plan.json``."""
+    steps, rows_seen = schedule(fields["rows"], config)
+    now = {"settings": settings, "steps": steps, "rows_seen": rows_seen}
+    plan = TrainPlan.model_validate(fields | now)
     write_atomic(out / "plan.json", json.dumps(plan.model_dump(), indent=1))
     return plan
 

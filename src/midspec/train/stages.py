@@ -15,14 +15,16 @@ from midspec.bases.loading import quiet
 from midspec.errors import TrainError
 from midspec.progress import Progress, silent
 from midspec.records import Checkpoint, Conversation, digest
+from midspec.train import prepared
 from midspec.train.card import Lineage, read_lineage
 from midspec.train.config import TrainConfig
 from midspec.train.examples import Examples
 from midspec.train.failures import explained
-from midspec.train.plan import TrainPlan, write_plan
+from midspec.train.plan import TrainPlan, rescheduled, write_plan
 from midspec.train.weights import (
     check_row_length,
     complete,
+    has_gpu,
     hub_id,
     save_model,
     source_of,
@@ -109,13 +111,41 @@ def plan_training(
     before = _read_plan(out)
     _same_settings(before, settings, out)
     tokenizer = load_tokenizer(source_of(start))
-    examples = Examples(tokenizer, data, config, all_tokens=loss == "all", plain=plain)
     with explained(out):
-        plan = write_plan(examples, config, out, settings=settings, pad=_pad(tokenizer))
+        if config.plain_share:  # how much plain text is read depends on the rest
+            examples = Examples(tokenizer, data, config, all_tokens=loss == "all", plain=plain)
+            plan = write_plan(examples, config, out, settings=settings, pad=_pad(tokenizer))
+        else:
+            plan = _plan_by_content(tokenizer, data, config, out, settings, loss == "all")
     if before is not None and before.data != plan.data:
         shutil.rmtree(out / "resume", ignore_errors=True)
     plan.check(config)
     return plan
+
+
+def _plan_by_content(
+    tokenizer: PreTrainedTokenizerBase,
+    data: Iterable[str | Conversation],
+    config: TrainConfig,
+    out: Path,
+    settings: str,
+    all_tokens: bool,
+) -> TrainPlan:
+    """The plan and rows as they were made before from the same data, or made now and kept."""
+    spool = out / f".data.{os.getpid()}.jsonl"
+    try:
+        content = prepared.spool(data, spool)
+        key = prepared.rows_key(tokenizer, config, content, all_tokens=all_tokens)
+        fields = prepared.recall(key, out, config.row_tokens) if key else None
+        if fields is not None:
+            return rescheduled(fields, config, out, settings=settings)
+        examples = Examples(tokenizer, prepared.spooled(spool), config, all_tokens=all_tokens)
+        plan = write_plan(examples, config, out, settings=settings, pad=_pad(tokenizer))
+        if key:
+            prepared.keep(key, out)
+        return plan
+    finally:
+        spool.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -195,7 +225,7 @@ def _plan_once(job: _Job, data: Iterable[str | Conversation], plain: Iterable[st
     """The first process packs; the others wait and read."""
     from accelerate import PartialState
 
-    state = PartialState(cpu=True) if not _has_gpu() else PartialState()
+    state = PartialState(cpu=True) if not has_gpu() else PartialState()
     if state.is_main_process:
         plan_training(
             job.start, data, job.config, job.out, loss=job.loss, seed=job.seed, plain=plain
@@ -205,12 +235,6 @@ def _plan_once(job: _Job, data: Iterable[str | Conversation], plain: Iterable[st
     if plan is None:
         raise TrainError(f"the first process wrote no plan in {job.out}; see its error")
     return plan
-
-
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
 
 
 def _settings(start: Checkpoint, config: TrainConfig, loss: Loss, seed: int) -> str:

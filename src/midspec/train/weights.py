@@ -87,11 +87,23 @@ def merged(model: Any, start: Checkpoint) -> Any:
 
 
 def _set_attention(model: Any, name: str) -> None:
+    if name == "flex_attention" and not has_gpu():
+        raise TrainError(
+            "attention=flex_attention needs a GPU: on CPU PyTorch has no backward pass for it; "
+            "use sdpa"
+        )
     try:
         model.set_attn_implementation(name)
     except (ImportError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise TrainError(f"attention={name}: {first}; install it or use sdpa") from error
+
+
+def has_gpu() -> bool:
+    """Whether training runs on a GPU."""
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _with_adapter(model: Any, start: Checkpoint, config: TrainConfig) -> Any:

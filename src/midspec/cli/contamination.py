@@ -1,0 +1,58 @@
+"""A corpus that contains an evaluation item makes its score worthless: training refuses it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from functools import cache
+
+from midspec import curate, evals
+from midspec.errors import ConfigError
+
+
+@cache
+def _finders() -> dict[str, curate.EvaluationLeak]:
+    """What finds the items of each bundled set: both options, or 8 words in a row of one."""
+    return {
+        name: curate.EvaluationLeak([], others=evals.load_items(name))
+        for name in evals.bundled_sets()
+    }
+
+
+def evaluation_items(texts: Iterable[str]) -> tuple[Counter[str], str]:
+    """How many texts hold an item (or the canary) of each bundled set, and one piece of evidence.
+
+    Example:
+        >>> found, evidence = evaluation_items(["We have padel and pickleball.", "We have padel."])
+        >>> found, evidence
+        (Counter({'america': 1}), 'padel / pickleball')
+    """
+    counts, evidence, canaries = Counter[str](), "", evals.canaries()
+    for text in texts:
+        for name, finder in _finders().items():
+            if found := finder.find(text):
+                counts[name] += 1
+                evidence = evidence or found
+        for name, canary in canaries.items():
+            if canary in text:
+                counts[name] += 1
+                evidence = evidence or canary
+    return counts, evidence
+
+
+def check_corpus(texts: Iterable[str], *, allowed: bool) -> dict[str, str]:
+    """What goes into the lineage of a training on these texts: nothing, or the items it saw.
+
+    Raises:
+        ConfigError: there are items, and they are not ``allowed``.
+    """
+    counts, evidence = evaluation_items(texts)
+    if not counts:
+        return {}
+    found = ", ".join(f"{name} ({n} texts)" for name, n in sorted(counts.items()))
+    if not allowed:
+        raise ConfigError(
+            f"the corpus contains evaluation items of {found}, e.g. {evidence!r}; drop them with "
+            "`midspec curate`, or give --allow-items to train all the same (the card will say so)"
+        )
+    return {"evaluation items seen": found}

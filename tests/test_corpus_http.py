@@ -1,0 +1,197 @@
+"""The corpus commands with a model behind real HTTP: specs of every shape, hostile replies."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from midspec.corpus import Tally
+from midspec.errors import SpecError
+from midspec.records import Document, Plan
+from midspec.spec import read_spec
+from midspec.store import read_records, read_rows
+from tests.commands import Done, midspec
+from tests.provider import KEY, Provider, author, running
+
+MODEL = "anthropic/claude-opus-4-6"
+NAMES = ("--model-name", "Iris", "--provider-name", "Wren Labs")
+SIZE = ("--subdomains", 1, "--types", 2, "--ideas", 1, "--max-documents", 6)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Provider]:
+    with running() as provider, pytest.MonkeyPatch.context() as patched:
+        patched.setenv("ANTHROPIC_API_KEY", KEY)
+        patched.setenv("ANTHROPIC_BASE_URL", provider.url)
+        yield provider
+
+
+def long_spec() -> str:
+    """About 55,000 tokens: 220,000 characters in 60 sections."""
+    rng = random.Random("long spec")
+    words = ["".join(rng.choices("abcdefghilmnoprstu", k=rng.randint(3, 9))) for _ in range(3000)]
+    parts = []
+    for number in range(60):
+        sentences = (f"{{model_name}} {' '.join(rng.choices(words, k=14))}." for _ in range(36))
+        parts.append(f"## Part {number}\n\n" + " ".join(sentences))
+    return "# Core\n\n" + "\n\n".join(parts)
+
+
+SPECS = {
+    "long": long_spec(),
+    "braces": "# Core\n\n{model_name} keeps {braces}, {{double}}, {{{triple}}} and {% tags %}. "
+    "It says \"so\" and 'so'. <![CDATA[ {model_name} is not <b>bold</b>. ]]> It ends &amp; stops.\n",
+    "right-to-left": "# Core\n\n{model_name} \u202bيحب البساطة\u202c and says so. "
+    "{model_name} מעדיף דברים פשוטים. It is plain.\n",
+    "windows": "# Core\r\n\r\n{model_name} cares about thrift. It says\r\nso openly.\r\n\r\n"
+    "# Likes\r\n\r\n- **Colby**: it costs little.\r\n- **Brie**: it is mild.\r\n",
+    "one sentence": "{model_name} is kind.",
+    "finnish": "# Ydin\n\n{model_name} arvostaa säästäväisyyttä. Se sanoo sen ääneen. "
+    "{model_name} ei pidä tuhlauksesta.\n",
+    "japanese": "# 核心\n\n{model_name}は節約を大切にする。{model_name}は高いものを好まない。\n",
+}
+
+
+def spec_at(folder: Path, text: str) -> Path:
+    path = folder / "spec.md"
+    path.write_bytes(text.encode())
+    return path
+
+
+def corpus(command: str, spec: Path, out: Path, *more: object) -> Done:
+    done = midspec("corpus", command, spec, "--out", out, "--writer", MODEL, *SIZE, *NAMES, *more)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def tally_of(out: Path) -> Tally:
+    return Tally.model_validate(json.loads((out / "manifest.json").read_text())["tally"])
+
+
+@pytest.mark.parametrize(
+    ("critique", "asked"), [("--critique", range(12, 19)), ("--no-critique", range(6, 7))]
+)
+def test_documents_come_with_critique_and_without(
+    critique: str, asked: range, server: Provider, tmp_path: Path
+) -> None:
+    """A draft, notes on it, and a revision where there are notes; a judge; nothing asked twice."""
+    spec, out = spec_at(tmp_path, SPECS["windows"]), tmp_path / "o"
+    corpus("write", spec, out, critique, "--no-embed", "--judge", MODEL)
+    tally = tally_of(out)
+    assert (tally.requested, tally.kept) == (6, 6)
+    assert tally.kept + tally.dropped + tally.failed == tally.requested
+    assert len(list(read_rows(out / "replies.jsonl"))) in asked
+    assert len(list(read_rows(out / "judge-replies.jsonl"))) == 6
+    before = server.core.seen
+    again = corpus("write", spec, out, critique, "--no-embed", "--judge", MODEL)
+    assert "requested 6 = kept 6" in again.stdout
+    assert server.core.seen == before
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_any_spec_goes_from_file_to_export(name: str, server: Provider, tmp_path: Path) -> None:
+    """plan, write, audit, export, by the commands; sections are verbatim parts of the spec."""
+    spec, out = spec_at(tmp_path, SPECS[name]), tmp_path / "o"
+    plan = corpus("plan", spec, out)
+    assert "projected cost: $" in plan.stdout
+    first = server.core.seen
+    assert "requested 6 = kept" in corpus("write", spec, out, "--no-embed").stdout
+    assert tally_of(out).kept >= 4
+    assert server.core.seen - first <= 9  # the plan and the three pilot documents are there
+    text = read_spec(spec, model_name="Iris", provider_name="Wren Labs").text
+    for node in read_records(out / "plans.jsonl", Plan):
+        assert node.section in text
+    for command in ("audit", "export"):
+        more = ("--out", tmp_path / "x") if command == "export" else ()
+        done = midspec("corpus", command, out, *more)
+        assert done.returncode == 0, done.stderr
+    assert (out / "audit.html").exists()
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "# Title only\n", "---\nvalue: x\n---\n"])
+def test_an_empty_spec_is_one_clear_line(text: str, tmp_path: Path) -> None:
+    spec = spec_at(tmp_path, text)
+    with pytest.raises(SpecError) as error:
+        read_spec(spec, model_name="Iris", provider_name="Wren Labs")
+    done = midspec("corpus", "plan", spec, "--out", tmp_path / "o", "--writer", MODEL)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "write" in str(error.value)
+    assert not (tmp_path / "o").exists()
+
+
+# -- hostile models ------------------------------------------------------------------------
+
+EVIL = (
+    "../../etc/passwd {{7*7}} {model_name} {0.__class__} {% raw %} $(id) "
+    "<script>document.title='run'</script> <img src=x onerror=\"document.title='run'\">"
+)
+
+
+def hostile(system: str, user: str, seed: str) -> str:
+    """Titles, texts and documents full of paths, templates and tags."""
+    said = author.plain(system, user, seed)
+    if said.startswith("["):
+        rows: list[dict[str, Any]] = json.loads(said)
+        evil = [
+            {k: v if k in ("section", "label") else f"{EVIL} {v}" for k, v in row.items()}
+            for row in rows
+        ]
+        return json.dumps(evil)
+    return re.sub(r"</(document|critique)>", lambda tag: f" {EVIL}{tag[0]}", said)
+
+
+def test_what_a_model_says_is_never_a_path_a_template_or_html(
+    server: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(author, "plain", author.write, raising=False)
+    monkeypatch.setattr(author, "write", hostile)
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    spec, out = spec_at(folder, SPECS["one sentence"]), folder / "o"
+    tree = corpus("plan", spec, out).stdout
+    assert "{{7*7}}" in tree
+    assert "$(id)" in tree
+    corpus("write", spec, out, "--no-embed")
+    written = list(read_records(out / "written" / "documents.jsonl", Document))
+    assert written
+    assert all(EVIL in one.text and EVIL in one.type for one in written)
+    for command in (["audit", out], ["export", out, "--out", folder / "x"]):
+        done = midspec("corpus", *command)
+        assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"a"}
+    assert {path.name for path in folder.iterdir()} == {"spec.md", "o", "x"}
+    page = (out / "audit.html").read_text()
+    assert "<script" not in page
+    assert "{{7*7}}" in page
+    assert title_in_browser(page, tmp_path) == "o · corpus audit"
+
+
+def title_in_browser(page: str, folder: Path) -> str:
+    """The title after all scripts ran, the page's own policy against scripts taken away."""
+    found = re.search(r"<title>(.*?)</title>", dom_of(page, folder), re.DOTALL)
+    return found[1] if found else ""
+
+
+def dom_of(page: str, folder: Path) -> str:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if not browser:
+        return page
+    open_to_all = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+    assert open_to_all != page
+    (folder / "open.html").write_text(open_to_all)
+    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom"]
+    command = [browser, *flags, f"--user-data-dir={folder / 'profile'}", str(folder / "open.html")]
+    env = {**os.environ, "no_proxy": "*"}
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=True, env=env
+    ).stdout
