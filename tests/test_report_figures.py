@@ -124,7 +124,8 @@ def test_misalignment_is_turned_round_and_the_runs_own_model_is_preferred(tmp_pa
     found = paper_rates(inputs, "P")
     assert found is not None
     assert found.rates["MSM+AFT"] == pytest.approx(1 - 0.07)
-    assert found.label == "paper, figure 4: Qwen3-32B, other items"
+    label = "Qwen3-32B, reasoning in the chats, 1 − misalignment, other items"
+    assert found.label == f"paper, figure 4: {label}"
     text = write_report(inputs, tmp_path / "report").read_text(encoding="utf-8")
     assert "Average misalignment in agentic scenarios" in text
     drawn = {row["arm"]: row for row in rows(tmp_path / "report" / "figures" / "arms.csv")}

@@ -22,6 +22,7 @@ class PaperNumbers(Frozen):
 
     model: str
     of: str = Field(description="name of the spec whose value is measured")
+    note: str = Field(default="", description="what else the legend has to say of them")
     arms: dict[str, float]
 
 
@@ -108,4 +109,6 @@ def _keys(arm: ArmInfo, label: str) -> tuple[str, ...]:
 
 
 def _label(figure: PaperFigure, numbers: PaperNumbers) -> str:
-    return f"paper, figure {figure.figure}: {numbers.model}, other items"
+    scale = "1 − misalignment" if figure.misaligned else ""
+    said = (numbers.model, numbers.note, scale, "other items")
+    return f"paper, figure {figure.figure}: {', '.join(text for text in said if text)}"

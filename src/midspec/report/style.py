@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -59,7 +60,7 @@ def legend(figure: Figure, axes: Axes) -> None:
     )
     figure.legend(
         [handles[label] for label in labels],
-        labels,
+        [textwrap.fill(label, 48) for label in labels],
         loc="outside upper left",
         ncols=columns,
         frameon=False,
