@@ -211,7 +211,8 @@ def write_input(path: Path, n: int, seed: int) -> None:
 def limit(max_s: int, max_gb: int) -> None:
     """Let this process end when it has used so much."""
     resource.setrlimit(resource.RLIMIT_CPU, (max_s, max_s + 5))
-    resource.setrlimit(resource.RLIMIT_DATA, (max_gb * 1024**3,) * 2)
+    n_bytes = max_gb * 1024**3
+    resource.setrlimit(resource.RLIMIT_DATA, (n_bytes, n_bytes))
 
 
 def measure(tool: str, path: Path) -> None:

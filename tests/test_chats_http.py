@@ -141,7 +141,7 @@ def answered(folder: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("count", "kills"), [(16, 4), pytest.param(300, 20, marks=pytest.mark.slow)]
+    ("count", "kills"), [(12, 3), pytest.param(300, 20, marks=pytest.mark.slow)]
 )
 def test_kills_lose_nothing_and_nothing_is_asked_again(
     count: int, kills: int, tmp_path: Path
@@ -165,7 +165,7 @@ def test_kills_lose_nothing_and_nothing_is_asked_again(
         job.join(100)
         assert job.exitcode == 0
         answers = Counter(row["digest"] for row in provider.rows("answer") if row["status"] == 200)
-    assert killed >= 3
+    assert killed >= 2
     assert len(chats_of(folder)) == count
     replies = [row for name in JOURNALS for row in read_records(folder / name, Reply)]
     assert len({row.request for row in replies}) == len(replies)  # answered ones, once each

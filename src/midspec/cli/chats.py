@@ -21,6 +21,7 @@ from midspec.cli.common import (
     WriterName,
     read_named_spec,
 )
+from midspec.cli.curate import held_out
 from midspec.cli.show import console, progress_bar
 from midspec.errors import ConfigError, WriterError
 from midspec.llm import Budget, open_writer, read_prices
@@ -217,7 +218,7 @@ def _write_opaque(
             progress,
             judge=models.judge,
             concurrency=concurrency,
-            check=first_objection(curate.default_rules(specs[0], [])),
+            check=first_objection(curate.default_rules(specs[0], *held_out(specs[0], []))),
             tally=tally,
         )
         models.run(chats.save_chats(made, out, tally))
@@ -241,7 +242,7 @@ def _write_spec(
             tally,
             progress,
             concurrency=concurrency,
-            check=first_objection(curate.default_rules(spec, [])),
+            check=first_objection(curate.default_rules(spec, *held_out(spec, []))),
         )
         models.run(chats.save_spec_chats(made, out, tally))
     _finish(spec, writer.name, judge.name, config, tally, out, config.count)
