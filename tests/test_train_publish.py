@@ -251,7 +251,7 @@ class Hub(BaseHTTPRequestHandler):
             self.answer({"valid": True}, 200 if "validate" in self.path else 404)
 
     def base(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
+        return f"http://{self.headers['Host']}"
 
     def answer(self, value: dict, code: int = 200) -> None:
         body = json.dumps(value).encode()
