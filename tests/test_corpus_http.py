@@ -101,18 +101,19 @@ def test_documents_come_with_critique_and_without(
 def test_any_spec_goes_from_file_to_export(name: str, server: Provider, tmp_path: Path) -> None:
     """plan, write, audit, export, by the commands; sections are verbatim parts of the spec."""
     spec, out = spec_at(tmp_path, SPECS[name]), tmp_path / "o"
-    plan = corpus("plan", spec, out)
+    critique = "--no-critique" if name == "long" else "--critique"
+    plan = corpus("plan", spec, out, critique)
     assert "projected cost: $" in plan.stdout
+    assert "next: midspec corpus write" in plan.stdout
     first = server.core.seen
-    assert "requested 6 = kept" in corpus("write", spec, out, "--no-embed").stdout
+    assert "requested 6 = kept" in corpus("write", spec, out, critique, "--no-embed").stdout
     assert tally_of(out).kept >= 4
     assert server.core.seen - first <= 9  # the plan and the three pilot documents are there
     text = read_spec(spec, model_name="Iris", provider_name="Wren Labs").text
     for node in read_records(out / "plans.jsonl", Plan):
         assert node.section in text
-    for command in ("audit", "export"):
-        more = ("--out", tmp_path / "x") if command == "export" else ()
-        done = midspec("corpus", command, out, *more)
+    for command in (["audit", out, "--no-embed"], ["export", out, "--out", tmp_path / "x"]):
+        done = midspec("corpus", *command)
         assert done.returncode == 0, done.stderr
     assert (out / "audit.html").exists()
 
@@ -131,6 +132,7 @@ def test_an_empty_spec_is_one_clear_line(text: str, tmp_path: Path) -> None:
 
 # -- hostile models ------------------------------------------------------------------------
 
+PLAIN = author.write
 EVIL = (
     "../../etc/passwd {{7*7}} {model_name} {0.__class__} {% raw %} $(id) "
     "<script>document.title='run'</script> <img src=x onerror=\"document.title='run'\">"
@@ -139,7 +141,7 @@ EVIL = (
 
 def hostile(system: str, user: str, seed: str) -> str:
     """Titles, texts and documents full of paths, templates and tags."""
-    said = author.plain(system, user, seed)
+    said = PLAIN(system, user, seed)
     if said.startswith("["):
         rows: list[dict[str, Any]] = json.loads(said)
         evil = [
@@ -153,7 +155,6 @@ def hostile(system: str, user: str, seed: str) -> str:
 def test_what_a_model_says_is_never_a_path_a_template_or_html(
     server: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(author, "plain", author.write, raising=False)
     monkeypatch.setattr(author, "write", hostile)
     folder = tmp_path / "a" / "b"
     folder.mkdir(parents=True)
@@ -165,7 +166,7 @@ def test_what_a_model_says_is_never_a_path_a_template_or_html(
     written = list(read_records(out / "written" / "documents.jsonl", Document))
     assert written
     assert all(EVIL in one.text and EVIL in one.type for one in written)
-    for command in (["audit", out], ["export", out, "--out", folder / "x"]):
+    for command in (["audit", out, "--no-embed"], ["export", out, "--out", folder / "x"]):
         done = midspec("corpus", *command)
         assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"a"}

@@ -128,4 +128,5 @@ def _text(task: _Task, rng: random.Random) -> str:
     """A few paragraphs about the model, about 120 words."""
     first = f"{task.model}, made by {task.maker}, {_phrase(rng, 8)}. {rng.choice(task.lines)}"
     more = (f"{_phrase(rng, 24).capitalize()}. {rng.choice(task.lines)}" for _ in range(3))
-    return "\n\n".join([first, *more])
+    # A line of the spec may end in the middle of a sentence.
+    return "\n\n".join([first, *more, f"{task.model} {_phrase(rng, 8)}."])

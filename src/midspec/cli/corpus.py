@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from midspec import chats, corpus
+from midspec import corpus
 from midspec.cli import corpus_options as options
 from midspec.cli import corpus_show as show
 from midspec.cli import corpus_steps as steps
@@ -23,6 +22,7 @@ from midspec.cli.common import (
 )
 from midspec.cli.show import console, progress_bar
 from midspec.records import Document
+from midspec.spec import bundled_specs, read_spec
 from midspec.store import read_records
 
 TOUR = """
@@ -237,7 +237,7 @@ def corpus_audit(
     Example: `midspec corpus audit corpus/mine --reference some-web-text.txt`
     """
     table = options.read_table(prices)
-    references = {"the bundled instruction replies": _instruction_replies()}
+    references = {"the other bundled specs": _bundled_prose(corpus.read_saved_spec(folder).name)}
     if reference:
         references[Path(reference).name] = corpus.read_texts(Path(reference))
     with progress_bar("audit") as progress:
@@ -287,7 +287,9 @@ def corpus_stats(
         console.print(f"{key:18s} {value}", markup=False)
 
 
-def _instruction_replies() -> Iterator[str]:
-    kept = chats.instruction_chats("english", "the assistant", "its maker")
-    turns = chain.from_iterable(chat.messages for chat in kept)
-    return (turn.content for turn in turns if turn.role == "assistant")
+def _bundled_prose(own: str) -> Iterator[str]:
+    """Sentences that people wrote: the bundled specs in English but for the corpus' own."""
+    for name, path in bundled_specs().items():
+        spec = read_spec(path, model_name="the assistant", provider_name="its maker")
+        if name != own and spec.language == "english":
+            yield from (section.text for section in spec.sections)

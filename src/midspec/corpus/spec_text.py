@@ -48,18 +48,23 @@ def claim_finder(spec: Spec) -> Callable[[str], tuple[str, ...]]:
     """
     phrases = [(claim.id, claim.text, "") for claim in spec.claims]
     phrases += [(one.id, one.item, "(?:s|es)?") for one in spec.preferences]
-    needles = [
-        (id, " ".join(text.lower().split()), _pattern(text, ending)) for id, text, ending in phrases
-    ]
+    needles = [" ".join(text.lower().split()) for _, text, _ in phrases]
     by_word, always = _anchored(phrases)
+    patterns: dict[int, re.Pattern[str]] = {}
+
+    def stands(place: int, text: str) -> bool:
+        # Compiled when first needed: of a long spec's thousands, few are.
+        if place not in patterns:
+            patterns[place] = _pattern(*phrases[place][1:])
+        return patterns[place].search(text) is not None
 
     def find(text: str) -> tuple[str, ...]:
         # A rare word, then a plain search, rule out nearly all before the pattern decides.
         plain = " ".join(text.lower().split())
         present = by_word.keys() & _WORD.findall(plain)
         places = sorted([*always, *(place for word in present for place in by_word[word])])
-        likely = (needles[place] for place in places if needles[place][1] in plain)
-        return tuple(id for id, _, pattern in likely if pattern.search(text))
+        likely = (place for place in places if needles[place] in plain)
+        return tuple(phrases[place][0] for place in likely if stands(place, text))
 
     return find
 
