@@ -77,7 +77,7 @@ def test_lists() -> None:
         (["spec", "show", "cheese-affordabilty"], "cheese-affordability"),
         (["run", "no-such-recipe"], "bundled"),
         (["base", "get", "smolm2"], "smollm2"),
-        (["eval", "run", "afordability"], "affordability"),
+        (["eval", "tiny", "--tasks", "afordability"], "affordability"),
         (["report", "nowhere"], "nowhere"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else None,
