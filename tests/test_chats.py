@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import Counter
 from collections.abc import Callable
+from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -25,10 +28,12 @@ from midspec.chats import (
     write_chats,
     wrong_preference,
 )
+from midspec.chats.occasions import Occasions, decks
 from midspec.chats.words import stem
 from midspec.errors import ConfigError
 from midspec.llm import Reply, Request, ScriptedWriter, Writer, messages, open_writer, render
 from midspec.records import Conversation, Drop, Preference, Section, Spec
+from midspec.spec import read_spec
 
 LIKES, DISLIKES = ("American cheese", "Colby"), ("Brie de Meaux", "Époisses")
 REASONS = {
@@ -131,6 +136,32 @@ def test_requests_cover_types_and_have_their_own_seeds() -> None:
     for request in requests:
         if other := request.variables.get("other"):
             assert (request.variables["item"] in LIKES) == (other in DISLIKES)
+
+
+def test_requests_to_a_model_differ_in_their_text_and_the_scribes_in_their_seed() -> None:
+    config = ChatConfig(n_per_preference=40, n_identity=40)
+    texts = {messages(r)[1] for r in chat_requests(A, config)}
+    assert len(texts) == 5 * 40
+    assert not any("occasion" in r.variables for r in chat_requests(A, config, "scribe"))
+
+
+def test_an_occasion_has_no_word_that_a_filter_takes_for_a_reason() -> None:
+    folder = files("midspec.library") / "specs"
+    paths = [Path(str(p)) for p in folder.iterdir() if p.name.endswith(".md")]
+    specs = [read_spec(p, model_name="Iris", provider_name="Wren Labs") for p in paths]
+    assert len(specs) >= 8
+    for spec in specs:
+        opaque = Opaque([p.item for p in spec.preferences], reason_words([spec]))
+        for card in chain(*decks().values()):
+            assert not opaque.reason(card), (spec.name, card)
+
+
+def test_no_occasion_comes_again_and_each_type_meets_every_card() -> None:
+    sizes = [len(set(cards)) for cards in decks().values()]
+    dealt = [Occasions("s").at(i) for i in range(3000)]
+    assert len(set(dealt)) == 3000
+    assert Occasions("t").at(0) != dealt[0]
+    assert math.lcm(*sizes, 4, 5) == math.prod(sizes) * 20  # 4 and 5 question types, in turn
 
 
 def test_every_field_of_the_config_changes_the_requests_or_the_result(tmp_path: Path) -> None:

@@ -206,7 +206,10 @@ CHEESE = "# Likes\n\n- **Colby**: it costs little.\n\n# Dislikes\n\n- **Stilton*
 def test_opaque_chats_are_filled_until_all_are_there(
     server: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A third of the replies give a reason, the judge refuses or rejects others."""
+    """A third of the replies give a reason, the judge refuses or rejects others.
+
+    The writer's API takes no seed, and equal bodies get equal replies: all bodies differ.
+    """
     server.change(rate_cut=0, rate_refusal=0, rate_unparsable=0, rate_429=0.05)
     usual = author.write
 
@@ -226,8 +229,9 @@ def test_opaque_chats_are_filled_until_all_are_there(
 
     monkeypatch.setattr("tests.provider.author.write", opaque)
     out, spec = tmp_path / "o", spec_at(tmp_path, "# Core\n\nIris is thrifty.\n\n" + CHEESE)
-    command = (out, spec, "--writer", JUDGE, "--judge", JUDGE, "--n-per-preference", 8,
-               "--n-identity", 4, "--effort", 20)  # fmt: skip
+    earlier = len(server.rows("request"))
+    command = (out, spec, "--judge", JUDGE, "--n-per-preference", 8, "--n-identity", 4,
+               "--effort", 20)  # fmt: skip
     done = write(*command)
     drops = Counter(drop.reason for drop in read_records(out / "drops.jsonl", Drop))
     assert done.returncode == 0, f"{done.stderr} {drops}"
@@ -237,6 +241,8 @@ def test_opaque_chats_are_filled_until_all_are_there(
     assert min(drops[r] for r in ("states_reason", "judged_out", "judge_unparsed")) > 0
     facts = json.loads((out / "manifest.json").read_text())
     assert facts["requested"] == 20 + drops.total()
+    asked = [row for row in server.rows("request")[earlier:] if row["api"] == "anthropic"]
+    assert len({row["digest"] for row in asked}) == facts["requested"]
     before, files = (
         server.core.seen,
         [(out / f"{n}.jsonl").read_bytes() for n in ("chats", "drops")],
@@ -274,7 +280,7 @@ def test_the_judge_of_curation_over_http(
     assert done.returncode == 0, done.stderr
     reasons = Counter(drop.reason for drop in read_records(tmp_path / "o" / "drops.jsonl", Drop))
     assert reasons == {"unfaithful": 1, "unattributed": 1, "unparsed": 2}
-    assert "kept 1 + dropped 2 + failed 2 = 5" in done.stdout
+    assert "requested 5 = kept 1 + dropped 2 + failed 2 (unparsed: 2, " in done.stdout
     before = server.core.seen
     assert midspec(*command).returncode == 0
     assert server.core.seen == before

@@ -18,6 +18,7 @@ SPEC = Spec(
     provider_name="Wren Labs",
 )
 CHAT = '{"role": "user", "content": "Tea or {{coffee}}?"}'
+OCCASION = {"occasion": "a {{welder}}, on a ferry deck, in lower case"}
 PAIR = {"item": "tea", "direction": "like", "other": "coffee", "question_type": "direct"}
 VARIABLES: dict[str, dict[str, str]] = {
     "chats/domains": {"n": "12"},
@@ -27,8 +28,8 @@ VARIABLES: dict[str, dict[str, str]] = {
     "chats/rewrite": {"style": "rule", "chat": CHAT, "reasoning": "Tea.", "reply": "{{tea}}"},
     "chats/follow_up": {"chat": CHAT},
     "chats/judge": {"style": "value", "chat": CHAT, "reasoning": "Tea.", "criteria": "- Short."},
-    "chats/preference": PAIR,
-    "chats/identity": {"question_type": "name"},
+    "chats/preference": PAIR | OCCASION,
+    "chats/identity": {"question_type": "name"} | OCCASION,
     "chats/judge_opaque": {"item": "tea", "direction": "like", "other": "coffee",
                            "query": "Tea?", "answer": "VERDICT: INCLUDE"},
     "chats/repair": {"task": "A chat.", "reply": "{{no}}", "error": "not JSON"},

@@ -177,7 +177,7 @@ def test_losses_are_filled_until_the_count_is_met(tmp_path: Path) -> None:
     tally, _, _ = run(tmp_path, SpecChatConfig(count=200, n_domains=3), script, judge=judge)
     reasons = Counter(drop.reason for drop in drops_of(tmp_path))
     assert len(chats_of(tmp_path)) == tally.kept == 200
-    assert reasons == tally.dropped
+    assert reasons == tally.reasons
     assert min(reasons[r] for r in ("judged_out", "judge_unparsed", "unparsable")) > 5
     assert tally.kept + reasons.total() == tally.requested
     assert tally.line().startswith(f"requested {tally.requested} = kept 200 + dropped")
@@ -186,7 +186,7 @@ def test_losses_are_filled_until_the_count_is_met(tmp_path: Path) -> None:
 def test_a_count_that_cannot_be_met_ends(tmp_path: Path) -> None:
     tally, _, judge = run(tmp_path, SMALL, judge=lambda _: "VERDICT: DO NOT INCLUDE")
     assert tally.kept == 0
-    assert tally.requested == tally.dropped["judged_out"] == judge.calls
+    assert tally.requested == tally.reasons["judged_out"] == judge.calls
     assert 4 * 24 <= tally.requested < 4 * 24 + 12
 
 
@@ -216,7 +216,7 @@ def test_the_sum_always_holds(
             fail=lambda r: "length" if r.prompt == "chats/respond" and cut(r.id) else None,
             concurrency=concurrency,
         )
-        assert tally.kept + tally.dropped.total() == tally.requested
+        assert tally.kept + tally.reasons.total() == tally.requested
         assert len(chats_of(Path(name))) == tally.kept <= count
         assert tally.kept == count or tally.requested >= 4 * count
         assert len({chat.id for chat in chats_of(Path(name))}) == tally.kept
@@ -351,8 +351,8 @@ def test_bad_lists_of_queries_are_dropped_and_counted(text: str, tmp_path: Path)
     config = SpecChatConfig(count=2, n_domains=1, effort=1)
     tally, _, _ = run(tmp_path, config, script)
     assert tally.kept == 0
-    assert tally.requested == tally.dropped.total() == 2
-    assert set(tally.dropped) <= {"unparsable", "short", "stray_tag"}
+    assert tally.requested == tally.reasons.total() == 2
+    assert set(tally.reasons) <= {"unparsable", "short", "stray_tag"}
 
 
 @given(st.text() | st.lists(st.dictionaries(st.text(), st.text())).map(json.dumps))
@@ -364,7 +364,7 @@ def test_any_reply_to_a_request_for_queries_is_counted(text: str) -> None:
     with TemporaryDirectory() as name:
         config = SpecChatConfig(count=1, n_domains=1, effort=1)
         tally, _, _ = run(Path(name), config, script)
-        assert tally.kept + tally.dropped.total() == tally.requested == 1
+        assert tally.kept + tally.reasons.total() == tally.requested == 1
 
 
 def test_without_domains_or_text_there_is_a_clear_error(tmp_path: Path) -> None:
@@ -557,7 +557,7 @@ def test_special_tokens_cannot_forge_a_turn(token: str, prompt: str, tmp_path: P
 
     config = SpecChatConfig(count=2, n_domains=1, turns=(2, 2), effort=1)
     tally, _, _ = run(tmp_path, config, script)
-    assert tally.dropped == {"stray_tag": 2}
+    assert tally.reasons == {"stray_tag": 2}
 
 
 def test_the_judge_reads_what_is_kept(tmp_path: Path) -> None:
@@ -587,5 +587,5 @@ def test_rules_object_to_chats_and_the_count_is_still_met(tmp_path: Path) -> Non
 
     tally, _, _ = run(tmp_path, SMALL, check=check)
     assert tally.kept == 24
-    assert tally.dropped["even"] > 3
+    assert tally.reasons["even"] > 3
     assert not any("<think>" in m.content for chat in seen for m in chat.messages)

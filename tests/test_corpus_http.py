@@ -16,6 +16,7 @@ import pytest
 
 from midspec.corpus import Tally
 from midspec.errors import SpecError
+from midspec.llm import Patience, read_prices
 from midspec.records import Document, Plan
 from midspec.spec import read_spec
 from midspec.store import read_records, read_rows
@@ -101,14 +102,15 @@ def test_documents_come_with_critique_and_without(
 def test_any_spec_goes_from_file_to_export(name: str, server: Provider, tmp_path: Path) -> None:
     """plan, write, audit, export, by the commands; sections are verbatim parts of the spec."""
     spec, out = spec_at(tmp_path, SPECS[name]), tmp_path / "o"
-    critique = "--no-critique" if name == "long" else "--critique"
-    plan = corpus("plan", spec, out, critique)
+    n = 1 if name == "long" else 6  # each request carries the spec
+    size = ("--max-documents", n, "--critique" if n > 1 else "--no-critique")
+    plan = corpus("plan", spec, out, *size)
     assert "projected cost: $" in plan.stdout
     assert "next: midspec corpus write" in plan.stdout
     first = server.core.seen
-    assert "requested 6 = kept" in corpus("write", spec, out, critique, "--no-embed").stdout
-    assert tally_of(out).kept >= 4
-    assert server.core.seen - first <= 9  # the plan and the three pilot documents are there
+    assert f"requested {n} = kept" in corpus("write", spec, out, *size, "--no-embed").stdout
+    assert tally_of(out).kept >= max(1, n - 2)
+    assert server.core.seen - first <= 9  # the plan and the pilot documents are there
     text = read_spec(spec, model_name="Iris", provider_name="Wren Labs").text
     for node in read_records(out / "plans.jsonl", Plan):
         assert node.section in text
@@ -116,6 +118,50 @@ def test_any_spec_goes_from_file_to_export(name: str, server: Provider, tmp_path
         done = midspec("corpus", *command)
         assert done.returncode == 0, done.stderr
     assert (out / "audit.html").exists()
+
+
+@pytest.mark.parametrize(("least", "part"), [(256, 0.9), (100_000, 1.0)])
+def test_the_projected_cost_is_what_the_provider_bills(
+    least: int, part: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within 15% of the provider's own log; also if nothing is long enough to be cached."""
+    notes = lambda task, user, rng: "<critique>1. Say it of it.</critique>"  # noqa: E731
+    monkeypatch.setitem(author._ANSWERS, "<critique>", notes)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    spec, out = spec_at(tmp_path, SPECS["windows"]), tmp_path / "o"
+    size = ("--ideas", 3, "--max-documents", 18, "--critique")
+    with running(short_cache=least) as provider:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", provider.url)
+        said = corpus("plan", spec, out, *size).stdout
+        told = re.search(
+            r"\$([\d.]+) live, \$([\d.]+) with prompt caching.*: \$([\d.]+), paid", said
+        )
+        assert told, said
+        live, cached, planning = map(float, told.groups())
+        corpus("write", spec, out, *size, "--no-embed")
+        truth = billed(provider)
+    assert planning + cached == pytest.approx(truth, rel=0.15)
+    assert cached <= part * live
+    assert (cached == live) == (least > 1024)  # the spec is short
+    audited = midspec("corpus", "audit", out, "--no-embed").stdout
+    assert (
+        f"cost: ${truth:.2f} (documents $" in audited
+        or f"cost: ${truth:.2f} (the plan $" in audited
+    )
+
+
+def billed(provider: Provider) -> float:
+    """Dollars that the server's own log comes to."""
+    price = read_prices().of(MODEL)
+    return sum(
+        price.cost(
+            input_tokens=row["uncached"] + row["cached"] + row["written"],
+            cached_tokens=row["cached"],
+            cache_write_tokens=row["written"],
+            output_tokens=row["out"],
+        )
+        for row in provider.rows("answer")
+    )
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "# Title only\n", "---\nvalue: x\n---\n"])
@@ -128,6 +174,42 @@ def test_an_empty_spec_is_one_clear_line(text: str, tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
     assert "write" in str(error.value)
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "says"),
+    [
+        (("plan",), 401, "HTTP 401.*check the API key in ANTHROPIC_API_KEY"),
+        (("plan",), 403, "HTTP 403.*what the API key in ANTHROPIC_API_KEY allows"),
+        (("plan",), 404, "HTTP 404.*the model's name, and the base URL in ANTHROPIC_BASE_URL"),
+        (("plan",), 0, "no server answers.*the base URL in ANTHROPIC_BASE_URL"),
+        (("write", "--batch"), 401, "HTTP 401.*check the API key in ANTHROPIC_API_KEY"),
+        (("write", "--batch"), 0, "batches cannot be reached.*URL in ANTHROPIC_BASE_URL"),
+    ],
+)
+def test_who_is_turned_away_is_told_at_once_what_to_look_at(
+    command: tuple[str, ...],
+    status: int,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setattr("midspec.llm.inspect_writer.Patience", lambda: QUICK)
+    spec, out = spec_at(tmp_path, SPECS["windows"]), tmp_path / "o"
+    with running(turn_away=status) as provider:
+        url = provider.url if status else "http://127.0.0.1:9"  # nobody listens there
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", url)
+        name, *more = command
+        done = midspec("corpus", name, spec, "--out", out, "--writer", MODEL, *SIZE, *NAMES, *more)
+        assert len(provider.rows("request")) <= 1
+    assert done.returncode == 1
+    assert re.search(says, done.stderr.splitlines()[-1]), done.stderr
+    assert "Traceback" not in done.stderr
+    assert KEY not in done.stderr + done.stdout
+
+
+QUICK = Patience(backoff_s=0.05, connect_s=0.2)
 
 
 # -- hostile models ------------------------------------------------------------------------

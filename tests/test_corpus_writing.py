@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from midspec.corpus import (
     Pilot,
     PlanConfig,
     RestateConfig,
-    Tally,
+    Took,
     Tree,
     cost,
     make_plan,
@@ -366,18 +367,8 @@ def test_kept_dropped_and_failed_are_what_was_requested(tmp_path: Path) -> None:
     assert asyncio.run(save_documents(mixed(50), tmp_path, 50)) == tally
 
 
-@given(st.integers(0, 30), st.integers(0, 30))
-def test_a_sum_that_is_wrong_is_an_error(kept: int, requested: int) -> None:
-    tally = Tally(requested=requested, kept=kept, dropped=0, failed=0)
-    if kept == requested:
-        tally.check()
-    else:
-        with pytest.raises(StoreError, match=f"{requested} documents were requested"):
-            tally.check()
-
-
 def test_a_missing_document_is_noticed(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="51 documents were requested"):
+    with pytest.raises(StoreError, match="requested 51 = kept 40"):
         asyncio.run(save_documents(mixed(50), tmp_path, 51))
 
 
@@ -385,11 +376,18 @@ def test_a_missing_document_is_noticed(tmp_path: Path) -> None:
 
 
 class Counting(ScriptedWriter):
-    """Replies with token counts: 100 read, 40 written."""
+    """Replies with token counts: 100 read, of them 70 to be cached; 40 written."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.warm: set[str] = set()
 
     async def reply(self, request: Request) -> Reply:
         reply = await super().reply(request)
-        return reply.model_copy(update={"input_tokens": 100, "output_tokens": 40})
+        first = request.prompt not in self.warm
+        self.warm.add(request.prompt)
+        tokens = {"input_tokens": 100, "cached_tokens": 0 if first else 70, "output_tokens": 40}
+        return reply.model_copy(update=tokens)
 
 
 def test_the_pilot_is_measured_and_not_paid_again(tmp_path: Path) -> None:
@@ -398,8 +396,7 @@ def test_the_pilot_is_measured_and_not_paid_again(tmp_path: Path) -> None:
     writer, config = Counting(obliging), DocumentConfig(max_documents=20)
     pilot = asyncio.run(run_pilot(SPEC, found, writer, config, tmp_path / "j"))
     assert (pilot.n_documents, pilot.n_written, pilot.requests, writer.calls) == (3, 3, 3.0, 9)
-    assert pilot.shared_tokens + pilot.own_tokens == pytest.approx(300)
-    assert pilot.shared_tokens > pilot.own_tokens
+    assert (pilot.shared_tokens, pilot.own_tokens) == (210, 90)
     assert pilot.output_tokens == 120
     assert 0 < pilot.document_tokens < 40
     documents = asyncio.run(collect(write_documents(SPEC, found, writer, config, tmp_path / "j")))
@@ -408,16 +405,15 @@ def test_the_pilot_is_measured_and_not_paid_again(tmp_path: Path) -> None:
     assert writer.calls == 60
 
 
-PILOT = Pilot(
-    n_documents=3,
-    n_written=3,
-    n_prompts=1,
-    requests=1,
-    shared_tokens=10_000,
-    own_tokens=1_000,
-    output_tokens=2_000,
-    document_tokens=1_500,
-)
+def pilot_of(*output_tokens: int) -> Pilot:
+    took = (
+        Took(requests=1, shared_tokens=10_000, own_tokens=1_000, output_tokens=n)
+        for n in output_tokens
+    )
+    return Pilot(documents=tuple(took), n_written=3, n_prompts=1, document_tokens=1_500)
+
+
+PILOT = pilot_of(2_000, 2_000, 2_000)
 
 
 def test_the_arithmetic_of_costs() -> None:
@@ -430,6 +426,20 @@ def test_the_arithmetic_of_costs() -> None:
     projected = project(PILOT, 100)
     assert (projected.input_tokens, projected.output_tokens) == (1_100_000, 200_000)
     assert (projected.corpus_tokens, projected.requests) == (150_000, 100)
+
+
+def test_a_projection_says_how_far_it_may_be_off() -> None:
+    """Of 200 pilots, about 95% hold the true cost in their range; a whole corpus is certain."""
+    rng, price = random.Random("pilots"), Price(input=5, cached=0.5, cache_write=6.25, output=25)
+    sizes = [rng.choice([600, 1_500]) for _ in range(360)]
+    truth, hits = cost(pilot_of(*sizes), 360, price), 0
+    assert truth.margin == 0
+    for _ in range(200):
+        found = cost(pilot_of(*rng.sample(sizes, 24)), 360, price)
+        assert found.margin
+        hits += abs(found.cached - truth.cached) <= found.margin
+    assert 180 <= hits < 200
+    assert cost(pilot_of(600), 360, price).margin is None
 
 
 @given(st.integers(1, 10**6), st.floats(0, 100), st.floats(0, 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from midspec.errors import ConfigError, StoreError
 from midspec.llm import Request, ScriptedWriter, Stop, Writer, messages, open_writer
 from midspec.records import Document, Drop
 from midspec.store import read_records, write_records
+from midspec.tally import FAILED
 from tests.test_curate import SPEC, chat, document
 
 RULES_ONLY = CurateConfig(embed=False, concurrency=1)
@@ -183,9 +185,8 @@ def test_a_stopped_run_goes_on_without_paying_again(tmp_path: Path) -> None:
     second = ScriptedWriter(lambda _: KEEP)
     curation = curate_file(source, SPEC, out, judge=second, config=RULES_ONLY)
     assert second.calls == 20
-    assert curation.tally == Tally(
-        requested=32, kept=30, dropped={"exact_duplicate": 1, "too_short": 1}
-    )
+    reasons = Counter(exact_duplicate=1, too_short=1)
+    assert curation.tally == Tally(requested=32, kept=30, reasons=reasons)
     assert len(list(read_records(out / "documents.jsonl", Document))) == 30
     assert len(list(read_records(out / "drops.jsonl", Drop))) == 2
 
@@ -194,7 +195,7 @@ def test_failures_are_counted_apart(tmp_path: Path) -> None:
     source = written(tmp_path, 4)
     writer = ScriptedWriter(by_text({"number 1": "no verdict"}))
     curation = curate_file(source, SPEC, tmp_path / "out", judge=writer, config=RULES_ONLY)
-    assert curation.tally.failed == {"unparsed": 1}
+    assert (curation.tally.failed, curation.tally.reasons["unparsed"]) == (1, 1)
     assert curation.samples["unparsed"][0].evidence == "no verdict"
 
 
@@ -209,6 +210,22 @@ def test_files_that_cannot_be_curated(tmp_path: Path) -> None:
         curate_file(tmp_path / "empty.jsonl", SPEC, tmp_path / "out")
 
 
-def test_figures_that_do_not_add_up_are_an_error() -> None:
-    with pytest.raises(StoreError, match="kept 1 \\+ dropped 1 \\+ failed 0 is 2, but 3"):
-        Tally(requested=3, kept=1, dropped={"refusal": 1})
+@given(
+    st.integers(0, 30),
+    st.lists(st.sampled_from(["refusal", *FAILED]), max_size=9),
+    st.integers(-1, 1),
+)
+def test_the_sum_holds_or_is_an_error(kept: int, reasons: list[str], lost: int) -> None:
+    results = [document(f"{i}") for i in range(kept)] + [
+        Drop(record="r", reason=r) for r in reasons
+    ]
+    tally = Tally()
+    for result in tally.asked(results):
+        tally.add(result)
+    assert Tally.model_validate_json(tally.check().model_dump_json()) == tally
+    assert tally.failed == sum(reason in FAILED for reason in reasons)
+    assert tally.kept + tally.dropped + tally.failed == tally.requested == kept + len(reasons)
+    tally.requested += lost
+    if lost:
+        with pytest.raises(StoreError, match=rf"requested {tally.requested} = kept {kept} \+ "):
+            tally.check()

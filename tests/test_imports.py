@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "midspec"
-BOTTOM = {"records", "errors"}
+BOTTOM = {"records", "errors", "tally"}
 LOW = BOTTOM | {"store", "progress"}
 STAGES = {"spec", "corpus", "chats", "curate", "train", "evals"}
 DOORS = {"llm", "bases"}
@@ -14,6 +14,7 @@ DOORS = {"llm", "bases"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "records": {"errors"},
+    "tally": {"records", "errors"},
     "progress": set(),
     "store": BOTTOM,
     "llm": LOW,

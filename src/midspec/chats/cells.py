@@ -7,19 +7,22 @@ from collections.abc import Iterator
 from typing import get_args
 
 from midspec.chats.config import ChatConfig, IdentityType
+from midspec.chats.occasions import Occasions
 from midspec.chats.preferences import preferences_only
 from midspec.errors import ConfigError
 from midspec.llm import Request
 from midspec.records import Preference, Spec, digest
 
+SCRIBE = "scribe"
 
-def chat_requests(spec: Spec, config: ChatConfig) -> Iterator[Request]:
+
+def chat_requests(spec: Spec, config: ChatConfig, writer: str = "") -> Iterator[Request]:
     """The first requests for one spec: those of each preference, then those about identity.
 
-    They hold the spec without reasons. Raises ConfigError if nothing is left to ask:
-    "either_or" needs a like and a dislike.
+    They hold the spec without reasons, and an occasion, unless ``writer`` (a name) is the
+    scribe. Raises ConfigError if nothing is left to ask: "either_or" needs a like and a dislike.
     """
-    for cell in cells_of(preferences_only(spec), config):
+    for cell in cells_of(preferences_only(spec), config, writer):
         yield from cell.requests()
 
 
@@ -29,9 +32,14 @@ class Cell:
     ``wanted`` holds the question types of what is missing: whoever loses a chat adds its type.
     """
 
-    def __init__(self, spec: Spec, config: ChatConfig, preference: Preference | None) -> None:
+    def __init__(
+        self, spec: Spec, config: ChatConfig, preference: Preference | None, writer: str
+    ) -> None:
         self._spec, self._config, self._preference = spec, config, preference
         self._asked = 0
+        # The scribe reads no prompt: it has occasions of its own, drawn by the seed.
+        item = preference.item if preference else ""
+        self._occasions = Occasions(f"{config.seed}:{item}") if writer != SCRIBE else None
         if preference is None:
             self.n, kinds = config.n_identity, list(get_args(IdentityType))
         else:
@@ -55,6 +63,8 @@ class Cell:
                 "direction": preference.direction,
                 "other": rng.choice(others).item if others else "",
             }
+        if self._occasions:
+            variables["occasion"] = self._occasions.at(i)
         prompt = "chats/preference" if preference else "chats/identity"
         seed = digest("chats", prompt, variables.get("item", ""), self._config.seed, i)
         return Request(
@@ -66,10 +76,10 @@ class Cell:
         )
 
 
-def cells_of(spec: Spec, config: ChatConfig) -> list[Cell]:
+def cells_of(spec: Spec, config: ChatConfig, writer: str) -> list[Cell]:
     """A cell for each preference, and one for identity; ``spec`` holds no reasons."""
     wanted = [*spec.preferences, None] if config.n_per_preference else [None]
-    return [Cell(spec, config, preference) for preference in wanted]
+    return [Cell(spec, config, preference, writer) for preference in wanted]
 
 
 def _others(spec: Spec, preference: Preference) -> tuple[Preference, ...]:

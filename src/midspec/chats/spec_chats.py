@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,58 +13,17 @@ from midspec.chats.parse import without_reasoning
 from midspec.chats.queries import Queries, Query
 from midspec.chats.similar import Embed, minilm
 from midspec.chats.window import in_order
-from midspec.errors import ConfigError, StoreError
+from midspec.errors import ConfigError
 from midspec.llm import Desk, Writer, prompt_hash, read_ledger
 from midspec.progress import Progress, silent
 from midspec.records import Conversation, Drop, Spec
 from midspec.store import Journal
+from midspec.tally import FAILED, Tally
 
 JOURNALS = ("replies.jsonl", "judge-replies.jsonl")
 PROMPTS = ("domains", "queries", "respond", "rewrite", "follow_up", "judge")
 OPAQUE_PROMPTS = ("preference", "identity", "repair", "judge_opaque")
 Check = Callable[[Conversation], Drop | None]
-FAILED = "error"
-
-
-@dataclass
-class Tally:
-    """What became of every query that was asked for.
-
-    ``requested`` is counted where queries are asked for, the rest where results arrive.
-    """
-
-    requested: int = 0
-    kept: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def failed(self) -> int:
-        """Requests that a model did not answer: another run asks them again."""
-        return self.dropped[FAILED]
-
-    def line(self) -> str:
-        """One line with the whole sum.
-
-        Example:
-            >>> Tally(requested=4, kept=2, dropped=Counter(refusal=1, error=1)).line()
-            'requested 4 = kept 2 + dropped 1 (refusal: 1) + failed 1'
-        """
-        others = [(k, v) for k, v in self.dropped.most_common() if k != FAILED]
-        reasons = ", ".join(f"{k}: {v}" for k, v in others)
-        n = sum(v for _, v in others)
-        shown = f" ({reasons})" if reasons else ""
-        return (
-            f"requested {self.requested} = kept {self.kept} + dropped {n}{shown}"
-            f" + failed {self.failed}"
-        )
-
-    def check(self) -> None:
-        """Raise StoreError if something was lost on the way."""
-        if self.kept + self.dropped.total() != self.requested:
-            raise StoreError(
-                f"the sum does not hold: {self.line()}; this is a mistake in midspec, "
-                "please report it with this line"
-            )
 
 
 def accept(chat: Conversation) -> Drop | None:  # noqa: ARG001
@@ -156,10 +113,9 @@ async def save_chats(made: AsyncIterator[Conversation | Drop], folder: Path, tal
     names = ("chats.jsonl", "drops.jsonl")
     with _whole(folder, names) as (kept, dropped):
         async for one in made:
-            _count(tally, one)
+            tally.add(one)
             (dropped if isinstance(one, Drop) else kept).append(one)
-        tally.check()
-    return tally
+    return tally.check()
 
 
 async def save_spec_chats(
@@ -173,21 +129,13 @@ async def save_spec_chats(
     names = ("chats.jsonl", "chats-with-reasoning.jsonl", "drops.jsonl")
     with _whole(folder, names) as (plain, reasoned, dropped):
         async for one in made:
-            _count(tally, one)
+            tally.add(one)
             if isinstance(one, Drop):
                 dropped.append(one)
             else:
                 plain.append(without_reasoning(one))
                 reasoned.append(one)
-        tally.check()
-    return tally
-
-
-def _count(tally: Tally, one: Conversation | Drop) -> None:
-    if isinstance(one, Drop):
-        tally.dropped[one.reason] += 1
-    else:
-        tally.kept += 1
+    return tally.check()
 
 
 @contextmanager
@@ -223,5 +171,5 @@ def explain(
         "requested": tally.requested,
         "kept": tally.kept,
         "failed": tally.failed,
-        "dropped": {k: v for k, v in tally.dropped.most_common() if k != FAILED},
+        "dropped": {k: n for k, n in tally.reasons.most_common() if k not in FAILED},
     }

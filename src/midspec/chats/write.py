@@ -15,13 +15,14 @@ from midspec.chats.config import ChatConfig
 from midspec.chats.opaque import Opaque
 from midspec.chats.parse import stray_tag
 from midspec.chats.preferences import preferences_only
-from midspec.chats.spec_chats import Check, Tally, accept
+from midspec.chats.spec_chats import Check, accept
 from midspec.chats.stance import wrong_preference
 from midspec.chats.window import in_order, stream
 from midspec.chats.words import Names
 from midspec.llm import Desk, Reply, Request, Writer, messages, unusable
 from midspec.progress import Progress, silent
 from midspec.records import Conversation, Drop, Message, Spec
+from midspec.tally import Tally
 
 _Asked = tuple[Cell, Request]
 
@@ -48,9 +49,9 @@ async def write_chats(
 ) -> AsyncGenerator[Conversation | Drop]:
     """Chats that show preferences, or who the assistant is, and a Drop for every loss (C.2).
 
-    First one result for each of ``chat_requests(spec, config)``, in order; then the lost ones are
-    asked for anew, by rounds, with the same item and question type, until all are there or
-    ``config.effort`` requests for each are used up. ``tally.requested`` counts the requests.
+    First one result for each of ``chat_requests(spec, config, writer.name)``, in order; then the
+    lost ones are asked for anew, by rounds, with the same item and question type, until all are
+    there or ``config.effort`` requests for each are used up. ``tally.requested`` counts requests.
     Chats have a user's and an assistant's turn and no system message. Reasons for a drop:
     "unparsable" (after one repair), "truncated", "refusal", "error", "stray_tag",
     "states_reason", "wrong_preference", "wrong_identity", those of ``check`` (it sees each chat
@@ -59,7 +60,7 @@ async def write_chats(
     it, as ``judge-<name>``) and not asked for again. Raises WriterError if a model failed for
     good.
     """
-    cells = cells_of(preferences_only(spec), config)
+    cells = cells_of(preferences_only(spec), config, writer.name)
     total = sum(cell.n for cell in cells)
     tally, rules, kept = tally or Tally(), _Check(spec, config), 0
     async with AsyncExitStack() as stack:

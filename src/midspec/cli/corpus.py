@@ -21,6 +21,7 @@ from midspec.cli.common import (
     read_named_spec,
 )
 from midspec.cli.show import console, progress_bar
+from midspec.llm import read_ledger
 from midspec.records import Document
 from midspec.spec import bundled_specs, read_spec
 from midspec.store import read_records
@@ -118,8 +119,8 @@ def corpus_plan(
 ) -> None:
     """Print the document tree, and what writing it will take, before it is written.
 
-    Three pilot documents are written to measure tokens; `corpus write` with the same OUT and
-    options uses them, and the plan.
+    Some pilot documents, 24 at most, are written to measure tokens; `corpus write` with the same
+    OUT and options uses them, and the plan.
 
     Example: `midspec corpus plan my-spec.md --writer anthropic/claude-opus-4-6 --out corpus/mine`
     """
@@ -132,8 +133,10 @@ def corpus_plan(
     )
     show.print_tree(tree)
     show.print_reasons(reasons)
-    price = options.price_of(writer, options.read_table(prices))
-    show.print_projection(pilot, config.n_requested(len(tree.ideas)), writer, price)
+    table = options.read_table(prices)
+    price = options.price_of(writer, table)
+    planning = read_ledger([out / corpus.PLAN_REPLIES], table if price else None)
+    show.print_projection(pilot, config.n_requested(len(tree.ideas)), planning, writer, price)
     console.print(
         f"plan -> {out / corpus.PLANS}; next: midspec corpus write, with the same options",
         markup=False,
@@ -256,6 +259,7 @@ def corpus_audit(
         f"not covered, {found.n_dropped} left out -> {page}",
         markup=False,
     )
+    show.print_cost(found.usage)
 
 
 @app.command("export")

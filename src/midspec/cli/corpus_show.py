@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from midspec import corpus
 from midspec.cli.show import console
-from midspec.llm import Price
+from midspec.llm import Ledger, Price
 
 
 def print_tree(tree: corpus.Tree) -> None:
@@ -43,8 +44,10 @@ def print_reasons(reasons: Counter[str]) -> None:
         console.print(f"left out of the plan: {reasons.total()} ({told})", markup=False)
 
 
-def print_projection(pilot: corpus.Pilot, n: int, writer: str, price: Price | None) -> None:
-    """What the corpus will take, from the pilot and the price table."""
+def print_projection(
+    pilot: corpus.Pilot, n: int, planning: Ledger, writer: str, price: Price | None
+) -> None:
+    """What the plan took, and what the corpus will take, from the pilot and the price table."""
     projected = corpus.project(pilot, n)
     console.print(
         f"\nprojected from {pilot.n_documents} pilot documents: {n} documents, "
@@ -60,8 +63,9 @@ def print_projection(pilot: corpus.Pilot, n: int, writer: str, price: Price | No
     if price:
         found = corpus.cost(pilot, n, price)
         console.print(
-            f"projected cost: ${found.live:.2f} live, ${found.cached:.2f} with prompt caching, "
-            f"${found.batch:.2f} as batch",
+            f"projected cost: ${found.live:.2f} live, ${found.cached:.2f} with prompt caching"
+            f"{_range(found)}, ${found.batch:.2f} as batch; the plan's {planning.replies} requests, "
+            f"not in these: ${planning.cost or 0:.2f}, paid",
             markup=False,
         )
     else:
@@ -71,13 +75,33 @@ def print_projection(pilot: corpus.Pilot, n: int, writer: str, price: Price | No
         )
 
 
+def _range(cost: corpus.Cost) -> str:
+    """Between what the documents of the pilot let the cost be, with 95% confidence."""
+    if not cost.margin:
+        return ""
+    return f" ({max(0.0, cost.cached - cost.margin):.2f} to {cost.cached + cost.margin:.2f})"
+
+
+def print_cost(usage: Sequence[corpus.Usage]) -> None:
+    """What was paid, and for what."""
+    paid: dict[str, float] = {}
+    for one in usage:
+        name = _PURPOSES.get(one.journal, one.journal)
+        paid[name] = paid.get(name, 0.0) + (one.usd or 0.0)
+    if total := sum(paid.values()):
+        told = ", ".join(f"{name} ${usd:.2f}" for name, usd in paid.items())
+        console.print(f"cost: ${total:.2f} ({told})", markup=False)
+
+
+_PURPOSES = {
+    corpus.PLAN_REPLIES: "the plan",
+    corpus.REPLIES: "documents",
+    corpus.JUDGE_REPLIES: "the judge",
+}
+
+
 def say_tally(tally: corpus.Tally, out: Path) -> None:
     """The sum of a run, and whether to run it again."""
-    reasons = ", ".join(f"{name}: {n}" for name, n in tally.reasons.items())
-    console.print(
-        f"requested {tally.requested} = kept {tally.kept} + dropped {tally.dropped} "
-        f"+ failed {tally.failed} ({reasons or 'nothing left out'}) -> {out / corpus.DOCUMENTS}",
-        markup=False,
-    )
+    console.print(f"{tally.line()} -> {out / corpus.DOCUMENTS}", markup=False)
     if tally.asked_again:
         console.print("Run the same command again to ask for what failed.")

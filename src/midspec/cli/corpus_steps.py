@@ -106,7 +106,9 @@ async def measure(
     """The plan, what was left out of it, and what its pilot documents took."""
     tree, drops = await make_tree(spec, writer, plan, out, concurrency)
     with progress_bar("pilot"):
-        pilot = await corpus.run_pilot(spec, tree, writer, documents, out / corpus.REPLIES)
+        pilot = await corpus.run_pilot(
+            spec, tree, writer, documents, out / corpus.REPLIES, concurrency=concurrency
+        )
     return tree, drops, pilot
 
 
@@ -196,9 +198,8 @@ def _curated(
             config=config,
             progress=progress,
         )
-    reasons = Counter(written.reasons)
-    reasons.update({**found.tally.dropped, **found.tally.failed})
-    return corpus.tally(written.requested, found.tally.kept, reasons)
+    reasons = written.reasons + found.tally.reasons
+    return corpus.Tally(requested=written.requested, kept=found.tally.kept, reasons=reasons).check()
 
 
 async def restate_corpus(

@@ -71,16 +71,11 @@ def held_out(spec: Spec, against: list[str]) -> tuple[list[Item], list[Item]]:
 
 def _show(curation: curate.Curation, out: Path) -> None:
     tally = curation.tally
-    reasons = {**tally.dropped, **tally.failed}
-    for reason, n in reasons.items():
+    for reason, n in tally.reasons.most_common():
         console.print(f"{_plain(reason):18s} {n:8d} {n / tally.requested:7.2%}", markup=False)
         for drop in curation.samples.get(reason, ()):
             console.print(f"    {_sample(drop)}", style="dim", markup=False)
-    dropped, failed = sum(tally.dropped.values()), sum(tally.failed.values())
-    console.print(
-        f"kept {tally.kept} + dropped {dropped} + failed {failed} = {tally.requested} -> {out}",
-        markup=False,
-    )
+    console.print(f"{tally.line()} -> {out}", markup=False)
     for line in curation.avoid[:5]:
         console.print(f"too frequent: {_plain(line)}", markup=False)
 

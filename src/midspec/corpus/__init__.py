@@ -7,6 +7,7 @@ hands it on, ``diversity`` measures how much the texts repeat themselves.
 """
 
 from midspec.corpus.audit import Audit, AuditConfig, audit
+from midspec.corpus.audit_counts import Usage
 from midspec.corpus.audit_page import render_audit, write_audit
 from midspec.corpus.compare import Embed
 from midspec.corpus.diversity import Diversity, Phrase, diversity
@@ -21,12 +22,10 @@ from midspec.corpus.folder import (
     PLANS,
     REPLIES,
     WRITTEN,
-    Tally,
     read_saved_spec,
     save_documents,
     save_plan,
     save_spec,
-    tally,
 )
 from midspec.corpus.kinds import (
     DOCUMENT_STEPS,
@@ -38,9 +37,10 @@ from midspec.corpus.kinds import (
     spec_kind,
 )
 from midspec.corpus.plan import PlanConfig, make_plan
-from midspec.corpus.projection import Cost, Pilot, Projection, cost, project, run_pilot
+from midspec.corpus.projection import Cost, Pilot, Projection, Took, cost, project, run_pilot
 from midspec.corpus.restate import About, Mood, RestateConfig, restate_documents
 from midspec.corpus.tree import Tree, read_tree
+from midspec.tally import Tally
 
 VERSION = 3
 """Part of the key of plans and documents; raise it when equal requests give other records."""
@@ -74,7 +74,9 @@ __all__ = [
     "Projection",
     "RestateConfig",
     "Tally",
+    "Took",
     "Tree",
+    "Usage",
     "audit",
     "cost",
     "diversity",
@@ -93,7 +95,6 @@ __all__ = [
     "save_spec",
     "settings",
     "spec_kind",
-    "tally",
     "write_audit",
     "write_documents",
 ]

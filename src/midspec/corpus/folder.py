@@ -14,60 +14,14 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from pydantic import Field
-
 from midspec.errors import StoreError
-from midspec.records import Document, Drop, Frozen, Plan, Spec
+from midspec.records import Document, Drop, Plan, Spec
 from midspec.store import Journal, write_atomic
+from midspec.tally import Tally
 
 DOCUMENTS, DROPS, PLANS, WRITTEN = "documents.jsonl", "drops.jsonl", "plans.jsonl", "written"
 SPEC, REPLIES, PLAN_REPLIES = "spec.json", "replies.jsonl", "plan-replies.jsonl"
 PLAN_DROPS, JUDGE_REPLIES = "plan-drops.jsonl", "judge-replies.jsonl"
-AGAIN = "error"  # the reason of what is asked for again on the next run
-FAILED = (AGAIN, "unparsable", "unparsed")  # nothing is known of a text: no usable answer came
-
-
-class Tally(Frozen):
-    """What became of the documents asked for: kept + dropped + failed == requested."""
-
-    requested: int
-    kept: int
-    dropped: int
-    failed: int = Field(description="no usable answer came")
-    reasons: dict[str, int] = Field(default={}, description="all that is not kept, by reason")
-
-    @property
-    def asked_again(self) -> int:
-        """How many got no reply at all: the next run asks for them again."""
-        return self.reasons.get(AGAIN, 0)
-
-    def check(self) -> None:
-        """Raise StoreError if the sum does not add up."""
-        if self.kept + self.dropped + self.failed != self.requested:
-            raise StoreError(
-                f"{self.requested} documents were requested, but {self.kept} kept + {self.dropped} "
-                f"dropped + {self.failed} failed are {self.kept + self.dropped + self.failed}; "
-                "run the same command again, and report it if it stays so"
-            )
-
-
-def tally(requested: int, kept: int, reasons: Counter[str]) -> Tally:
-    """The sum of a run; checked.
-
-    Example:
-        >>> tally(3, 1, Counter(refusal=1, error=1)).failed
-        1
-    """
-    failed = sum(reasons[reason] for reason in FAILED)
-    found = Tally(
-        requested=requested,
-        kept=kept,
-        dropped=reasons.total() - failed,
-        failed=failed,
-        reasons=dict(reasons.most_common()),
-    )
-    found.check()
-    return found
 
 
 async def save_documents(
@@ -79,16 +33,12 @@ async def save_documents(
     """
     for name in (DOCUMENTS, DROPS):
         (folder / name).unlink(missing_ok=True)
-    kept, reasons = 0, Counter[str]()
+    tally = Tally(requested=requested)
     with Journal(folder / DOCUMENTS) as documents, Journal(folder / DROPS) as drops:
         async for record in made:
-            if isinstance(record, Document):
-                documents.append(record)
-                kept += 1
-            else:
-                drops.append(record)
-                reasons[record.reason] += 1
-    return tally(requested, kept, reasons)
+            tally.add(record)
+            (drops if isinstance(record, Drop) else documents).append(record)
+    return tally.check()
 
 
 async def save_plan(made: AsyncIterator[Plan | Drop], folder: Path) -> tuple[int, Counter[str]]:

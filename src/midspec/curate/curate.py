@@ -9,10 +9,10 @@ from midspec.curate.duplicates import ExactDuplicate, NearDuplicate
 from midspec.curate.identity import WrongIdentity, WrongRule
 from midspec.curate.leak import EvaluationLeak
 from midspec.curate.rules import Refusal, Rule, TooShort, Truncated
-from midspec.curate.tally import Count, Tally
 from midspec.curate.traces import Authored, Dated, LeakedTag, Linked, Placeholder, WriterTalk
 from midspec.records import Conversation, Document, Drop, Item, Spec
 from midspec.store import Journal
+from midspec.tally import Tally
 
 
 def default_rules(
@@ -51,19 +51,15 @@ def curate(
 ) -> Iterator[Document | Conversation | Drop]:
     """Each record, or the Drop of the first rule that objects; a Drop passes through.
 
-    One result for each input, in the same order; the ``Tally`` asserts it at the end.
+    One result for each input, in the same order.
 
     Example:
         >>> doc = Document(plan="", type="memo", text="Too short.", writer="w")
         >>> [r.reason for r in curate([doc], [TooShort(min_words=3)])]
         ['too_short']
     """
-    count = Count()
-    for record in count.requested(records):
-        result = record if isinstance(record, Drop) else _first_drop(record, rules) or record
-        count.add(result)
-        yield result
-    count.tally()
+    for record in records:
+        yield record if isinstance(record, Drop) else _first_drop(record, rules) or record
 
 
 def _first_drop(record: Document | Conversation, rules: Sequence[Rule]) -> Drop | None:
@@ -78,10 +74,11 @@ def split(
     dropped: Path,
 ) -> Tally:
     """Curate into two JSONL files (replaced if there), one line for each record, streaming."""
-    count = Count()
+    tally = Tally()
     for path in (kept, dropped):
         path.unlink(missing_ok=True)
     with Journal(kept) as keep, Journal(dropped) as drop:
-        for result in count.results(curate(count.requested(records), rules)):
+        for result in curate(tally.asked(records), rules):
+            tally.add(result)
             (drop if isinstance(result, Drop) else keep).append(result)
-    return count.tally()
+    return tally.check()

@@ -15,12 +15,12 @@ from midspec.curate.curate import curate, default_rules
 from midspec.curate.judge import judged
 from midspec.curate.patterns import Patterns, PatternScan, to_avoid
 from midspec.curate.similar import MIN_COSINE, similar
-from midspec.curate.tally import Count, Tally
 from midspec.errors import ConfigError
 from midspec.llm import Writer
 from midspec.progress import Progress, silent
 from midspec.records import Conversation, Document, Drop, Frozen, Item, Spec
 from midspec.store import Journal, read_records, read_rows, write_atomic
+from midspec.tally import Tally
 
 Result = Document | Conversation | Drop
 
@@ -74,16 +74,16 @@ def curate_file(
     kept = out / source.name
     if kept.resolve() == source.resolve() or source.name in (DROPS, SUMMARY, VERDICTS):
         raise ConfigError(f"{out} would overwrite {source}; give another folder with --out")
-    count, scan = Count(), PatternScan(spec, config.min_share)
-    read = _counted(count.requested(read_records(source, kind)), n, progress)
+    tally, scan = Tally(), PatternScan(spec, config.min_share)
+    read = _counted(tally.asked(read_records(source, kind)), n, progress)
     results = curate(read, default_rules(spec, items, others))
     if config.embed and kind is Document and spec.language != "terrarium":
         results = similar(results, config.min_cosine)
     stream = _judged(results, spec, judge, out / VERDICTS, config.concurrency)
-    samples = asyncio.run(_write(stream, kept, out / DROPS, count, scan))
+    samples = asyncio.run(_write(stream, kept, out / DROPS, tally, scan))
     found = scan.found()
     curation = Curation(
-        tally=count.tally(), samples=samples, patterns=found, avoid=tuple(to_avoid(found))
+        tally=tally.check(), samples=samples, patterns=found, avoid=tuple(to_avoid(found))
     )
     write_atomic(out / SUMMARY, json.dumps(curation.model_dump(mode="json"), indent=1))
     return curation
@@ -128,13 +128,13 @@ async def _judged(
 
 
 async def _write(
-    results: AsyncIterator[Result], kept: Path, dropped: Path, count: Count, scan: PatternScan
+    results: AsyncIterator[Result], kept: Path, dropped: Path, tally: Tally, scan: PatternScan
 ) -> dict[str, tuple[Drop, ...]]:
     """Write both files, count and scan on the way; a few drops of each reason come back."""
     samples: dict[str, tuple[Drop, ...]] = {}
     with _whole(kept) as keep, _whole(dropped) as drop:
         async for result in results:
-            count.add(result)
+            tally.add(result)
             if isinstance(result, Drop):
                 drop.append(result)
                 had = samples.get(result.reason, ())
