@@ -365,6 +365,26 @@ def test_only_failed_members_go_again(provider: Provider, tmp_path: Path, name: 
     assert len(members) < 60
 
 
+@pytest.mark.parametrize("name", NAMES[:2])
+def test_a_broken_line_of_results_is_asked_again_alone(
+    provider: Provider, tmp_path: Path, name: str
+) -> None:
+    """Half a line, or another form: paid for, not usable; the others of the batch are kept."""
+    provider.change(rate_member_malformed=0.3)
+    found = ask_all(name, numbered(20), tmp_path / "j", batches=tmp_path / "s")
+    members = provider.rows("member")
+    good = Counter(row["digest"] for row in members if row["kind"] == "succeeded")
+    broken = Counter(row["digest"] for row in members if row["kind"] == "malformed")
+    assert {
+        int(row["custom_id"][:16], 16) % 2 for row in members if row["kind"] != "succeeded"
+    } == {0, 1}
+    assert set(good.values()) == {1}
+    assert len(good) == sum(reply.stop == "stop" for reply in found) >= 18
+    assert good.total() + broken.total() == len(members) < 40
+    lost = [reply for reply in found if reply.stop != "stop"]
+    assert len(lost) == sum(n == 3 for n in broken.values())  # three tries, then an error
+
+
 def test_members_that_always_fail_end_as_errors(provider: Provider, tmp_path: Path) -> None:
     provider.change(rate_member_expired=1.0)
     found = ask_all(NAMES[0], numbered(3), tmp_path / "j", batches=tmp_path / "s")
@@ -385,17 +405,21 @@ def test_a_lost_answer_to_a_submit_makes_no_second_batch(
     assert len(provider.rows("batch")) == 1
 
 
-def test_trouble_while_watching_is_waited_out(provider: Provider, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", NAMES[:2])
+def test_trouble_while_watching_is_waited_out(
+    provider: Provider, tmp_path: Path, name: str
+) -> None:
     provider.change(rate_poll_drop=0.7)
-    found = ask_all(NAMES[1], numbered(4), tmp_path / "j", batches=tmp_path / "s")
+    found = ask_all(name, numbered(4), tmp_path / "j", batches=tmp_path / "s")
     assert {reply.stop for reply in found} == {"stop"}
     assert len(provider.rows("batch")) == 1
 
 
-def test_submits_that_fail_are_repeated(provider: Provider, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", NAMES[:2])
+def test_submits_that_fail_are_repeated(provider: Provider, tmp_path: Path, name: str) -> None:
     provider.change(rate_429=0.3, rate_529=0.2)
     for i in range(4):
-        found = ask_all(NAMES[0], numbered(3, seed=i), tmp_path / "j", batches=tmp_path / "s")
+        found = ask_all(name, numbered(3, seed=i), tmp_path / "j", batches=tmp_path / "s")
         assert {reply.stop for reply in found} == {"stop"}
     assert len(provider.rows("batch")) == 4
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ from midspec.llm import (
 from midspec.llm.inspect_writer import InspectWriter
 from midspec.records import Spec
 from tests.fakes import KEY, Answer, Loopback
+from tests.provider import running
 
 GOLDEN = Path(__file__).parent / "golden"
 SPEC = Spec(
@@ -474,7 +476,14 @@ def test_a_slow_attempt_is_given_up(connect: Callable[..., Loopback], tmp_path: 
     assert "no answer within 1 s" in reply.error
 
 
-@pytest.mark.parametrize(("status", "hint"), [(401, "API key"), (403, "allows"), (404, "name")])
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        (401, "API key in LOCAL_API_KEY"),
+        (403, "LOCAL_API_KEY allows"),
+        (404, "name.*LOCAL_BASE_URL"),
+    ],
+)
 def test_a_wrong_key_or_model_stops_at_once(
     connect: Callable[..., Loopback], tmp_path: Path, status: int, hint: str
 ) -> None:
@@ -484,6 +493,48 @@ def test_a_wrong_key_or_model_stops_at_once(
     assert KEY not in str(caught.value)
     assert KEY not in (tmp_path / "j").read_text()
     assert len(server.bodies) <= 16
+
+
+def test_a_server_that_is_not_there_is_given_up_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_API_KEY", KEY)
+    monkeypatch.setenv("LOCAL_BASE_URL", f"http://127.0.0.1:{closed_port()}/v1")
+    with pytest.raises(WriterError, match=r"no server answers \(.*127.0.0.1.*in LOCAL_BASE_URL"):
+        through(numbered(40), tmp_path / "j", backoff_s=0.05, connect_s=0.3)
+    assert (tmp_path / "j").read_text() == ""
+    patience, waited = Patience(), [0.0]
+    while waited[-1] < patience.connect_s:
+        waited.append(waited[-1] + 1.25 * patience.backoff_s * 2 ** (len(waited) - 1))
+    assert 10 < waited[-1] < 20  # by default, at the longest waits
+
+
+def test_a_server_that_goes_away_is_waited_for() -> None:
+    """One that has answered is tried on, longer than one that never did."""
+    port = closed_port()
+
+    async def go() -> list[str]:
+        patience = Patience(backoff_s=0.1, connect_s=0.01)
+        args: dict[str, Any] = {"base_url": f"http://127.0.0.1:{port}/v1", "api_key": KEY}
+        writer = InspectWriter("openai-api/local/some-model", patience=patience, **args)
+        with running(port=port):
+            first = await writer.reply(numbered(2)[0])
+        later = asyncio.create_task(writer.reply(numbered(2)[1]))
+        await asyncio.sleep(0.3)
+        with running(port=port) as provider:
+            second = await later
+            assert len(provider.rows("request")) == 1
+        await writer.close()
+        return [first.stop, second.stop]
+
+    assert asyncio.run(go()) == ["stop", "stop"]
+
+
+def closed_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
 
 
 def test_a_writer_lives_through_several_event_loops(connect: Callable[..., Loopback]) -> None:

@@ -62,6 +62,8 @@ class Server:
         core = self.core
         body = json.loads(await request.read())
         n, digest = core.received(api, body)
+        if core.settings.turn_away:
+            return self._turned_away(api, request)
         core.flying += 1
         core.most = max(core.most, core.flying)
         try:
@@ -103,6 +105,11 @@ class Server:
             self.core.answered(n, digest, 200, fault, answer)
         return response
 
+    def _turned_away(self, api: Api, request: web.Request) -> web.Response:
+        """No answer, with a message that quotes the key, as some providers do."""
+        key = request.headers.get("x-api-key") or request.headers.get("authorization")
+        return self._error(api, self.core.settings.turn_away, f"not for {key}")
+
     def _error(self, api: Api, status: int, text: str = "scripted failure") -> web.Response:
         headers = {"retry-after": str(self.core.settings.retry_after)} if status == 429 else {}
         return web.json_response(shapes.error(api, status, text), status=status, headers=headers)
@@ -128,6 +135,8 @@ class Server:
     def _create(
         self, api: Api, request: web.Request, members: list[tuple[str, dict[str, Any]]], **more: Any
     ) -> web.StreamResponse:
+        if self.core.settings.turn_away:
+            return self._turned_away(api, request)
         ids = [custom_id for custom_id, _ in members]
         if len(set(ids)) < len(ids):
             return self._error(api, 400, "custom ids must be unique")

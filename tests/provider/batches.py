@@ -14,7 +14,7 @@ from tests.provider import shapes
 from tests.provider.core import Api, Core, bill, texts
 from tests.provider.settings import digest_of, draw
 
-_FAULTS = ("member_error", "member_expired")
+_FAULTS = ("member_error", "member_expired", "member_malformed")
 _REPLY_FAULTS = ("cut", "refusal", "unparsable")
 
 
@@ -28,6 +28,7 @@ class Batch:
     created: float = field(default_factory=time.time)
     cancelled: bool = False
     results: list[dict[str, Any]] | None = None
+    broken: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     more: dict[str, Any] = field(default_factory=dict)
 
@@ -69,7 +70,7 @@ class Batches:
             drawn = (batch.id, digest, self.core.times[digest])
             fault = draw(self.core.settings, _FAULTS, *drawn)
             kind = "canceled" if batch.cancelled else _outcome(fault)
-            batch.counts[kind] += 1
+            batch.counts["succeeded" if kind == "malformed" else kind] += 1
             yield self._result(batch, custom_id, body, digest, kind)
 
     def _result(
@@ -82,7 +83,7 @@ class Batches:
             "user": digest_of(texts(body)[1]),
             "kind": kind,
         }
-        if kind != "succeeded":
+        if kind not in ("succeeded", "malformed"):
             self.core.log.add("member", **row)
             return _failed(batch.api, custom_id, kind)
         fault = draw(self.core.settings, _REPLY_FAULTS, "member", digest)
@@ -91,11 +92,14 @@ class Batches:
         self.core.totals.update(bill(answer))
         self.core.log.add("member", **row, fault=fault, **bill(answer))
         made = shapes.reply(batch.api, answer, body["model"], custom_id)
+        if kind == "malformed":
+            batch.broken.append(custom_id)
         return _succeeded(batch.api, custom_id, made)
 
 
 def _outcome(fault: str) -> str:
-    return {"member_error": "errored", "member_expired": "expired"}.get(fault, "succeeded")
+    kinds = {"member_error": "errored", "member_expired": "expired"}
+    return {**kinds, "member_malformed": "malformed"}.get(fault, "succeeded")
 
 
 def _succeeded(api: Api, custom_id: str, made: dict[str, Any]) -> dict[str, Any]:
@@ -175,4 +179,12 @@ def result_lines(batch: Batch, part: str = "") -> Iterator[bytes]:
     for row in batch.results or ():
         good = bool(row.get("response") and row["response"]["status_code"] == 200)
         if not part or (part == "output") == good:
-            yield json.dumps(row).encode() + b"\n"
+            yield _broken(row) if row["custom_id"] in batch.broken else json.dumps(row).encode()
+            yield b"\n"
+
+
+def _broken(row: dict[str, Any]) -> bytes:
+    """Half a line, or a line of another form, each for every other one."""
+    if int(row["custom_id"][:16], 16) % 2:
+        return json.dumps(row).encode()[:100]
+    return json.dumps({"custom_id": row["custom_id"], "result": 7, "response": [7]}).encode()

@@ -29,6 +29,9 @@ class Settings(Frozen):
     capacity: int = Field(default=0, description="429 for what exceeds so many at once; 0: none")
     retry_after: float = Field(default=0.05, description="seconds that a 429 asks to wait")
     hang: float = Field(default=30.0, description="seconds that a hanging request is held")
+    turn_away: int = Field(
+        default=0, description="status that all calls get, such as 401; 0: they are answered"
+    )
     rate_429: float = Field(
         default=0.0, description="share of calls that are told to wait (too many requests)"
     )
@@ -45,6 +48,9 @@ class Settings(Frozen):
     batch_seconds: float = Field(default=0.2, description="how long a batch takes")
     rate_member_error: float = Field(default=0.0, description="members of batches that fail")
     rate_member_expired: float = Field(default=0.0, description="members of batches that expire")
+    rate_member_malformed: float = Field(
+        default=0.0, description="members of batches whose line of results is broken"
+    )
     rate_create_drop: float = Field(
         default=0.0, description="batches that are made, but whose answer is lost"
     )

@@ -26,7 +26,8 @@ class Failure(Exception):
     """One attempt that failed.
 
     ``retry``: another may succeed; ``overload``: the provider has too much to do; ``wait_s``:
-    what it asks us to wait; ``refused``: it took the request for one that it will not answer.
+    what it asks us to wait; ``refused``: it took the request for one that it will not answer;
+    ``unreachable``: no connection came about.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Failure(Exception):
         overload: bool = False,
         wait_s: float = 0.0,
         refused: bool = False,
+        unreachable: bool = False,
     ) -> None:
         super().__init__(text)
         self.status = status
@@ -45,6 +47,7 @@ class Failure(Exception):
         self.overload = overload
         self.wait_s = wait_s
         self.refused = refused
+        self.unreachable = unreachable
 
 
 class Patience(Frozen):
@@ -57,6 +60,9 @@ class Patience(Frozen):
     attempt_timeout_s: float = Field(default=600, gt=0, description="limit of one attempt")
     timeout_s: float = Field(
         default=1800, gt=0, description="after so long no further attempt starts"
+    )
+    connect_s: float = Field(
+        default=15, gt=0, description="the same for a server that has never answered anything"
     )
 
     def wait_s(self, attempt: int, name: str, asked_s: float) -> float:
@@ -85,6 +91,7 @@ class Limiter:
         self.limit = math.inf
         self.flying = 0
         self.epoch = 0
+        self.heard = False  # whether the server has ever answered, be it with an error
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
@@ -138,7 +145,9 @@ async def persist(
         try:
             return await _once(attempt, limiter)
         except Failure as failure:
-            late = time.monotonic() - started >= patience.timeout_s
+            absent = failure.unreachable and not limiter.heard
+            limit_s = patience.connect_s if absent else patience.timeout_s
+            late = time.monotonic() - started >= limit_s
             if not failure.retry or number == patience.max_retries or late:
                 raise
             wait_s = patience.wait_s(number, name, failure.wait_s)
@@ -152,8 +161,10 @@ async def _once(attempt: Callable[[], Awaitable[T]], limiter: Limiter) -> T:
         try:
             result = await attempt()
         except Failure as failure:
+            limiter.heard = limiter.heard or not failure.unreachable
             if failure.overload:
                 limiter.overloaded(epoch)
             raise
+        limiter.heard = True
         limiter.succeeded()
         return result

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from midspec.llm.attempts import Failure
@@ -93,17 +93,10 @@ class AnthropicBatches:
 
     async def results(self, batch: str) -> AsyncIterator[tuple[str, dict[str, Any] | Failure]]:
         """Results, streamed."""
-        async for row in await self._patient.messages.batches.results(batch):
-            result = row.result
-            if result.type == "succeeded":
-                yield row.custom_id, result.message.model_dump(mode="json")
-            elif result.type == "errored":
-                error = result.error.error
-                lasting = error.type in ("invalid_request_error", "not_found_error")
-                text = f"{error.type}: {error.message}"
-                yield row.custom_id, Failure(text, retry=not lasting)
-            else:
-                yield row.custom_id, Failure(f"the batch member was {result.type}", retry=True)
+        raw = self._patient.messages.batches.with_streaming_response
+        async with raw.results(batch) as response:
+            async for row in _rows(response.iter_lines()):
+                yield row["custom_id"], _read(_message, row)
 
 
 class OpenAIBatches:
@@ -155,10 +148,8 @@ class OpenAIBatches:
             if not file:
                 continue
             async with self._patient.files.with_streaming_response.content(file) as response:
-                async for line in response.iter_lines():
-                    if line.strip():
-                        row = json.loads(line)
-                        yield row["custom_id"], _result(row)
+                async for row in _rows(response.iter_lines()):
+                    yield row["custom_id"], _read(_completion, row)
 
 
 def _lines(members: list[Member]) -> Iterator[bytes]:
@@ -167,8 +158,41 @@ def _lines(members: list[Member]) -> Iterator[bytes]:
         yield to_json(row).encode() + b"\n"
 
 
-def _result(row: dict[str, Any]) -> dict[str, Any] | Failure:
-    """A line of an output or error file."""
+async def _rows(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, Any]]:
+    """Rows of results; what is none is passed over, and its request counts as not answered."""
+    async for line in lines:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict) and isinstance(row.get("custom_id"), str):
+            yield row
+
+
+def _read(
+    read: Callable[[dict[str, Any]], dict[str, Any] | Failure], row: dict[str, Any]
+) -> dict[str, Any] | Failure:
+    """What a row says; a failure, to be retried, if it has not the form that the API promises."""
+    try:
+        return read(row)
+    except (KeyError, TypeError, AttributeError) as error:
+        return Failure(f"the result has an unknown form ({error!r})", retry=True)
+
+
+def _message(row: dict[str, Any]) -> dict[str, Any] | Failure:
+    """A row of Anthropic's results."""
+    result = row["result"]
+    if result["type"] == "succeeded":
+        return result["message"]
+    if result["type"] != "errored":
+        return Failure(f"the batch member was {result['type']}", retry=True)
+    error = result["error"]["error"]
+    lasting = error["type"] in ("invalid_request_error", "not_found_error")
+    return Failure(f"{error['type']}: {error['message']}", retry=not lasting)
+
+
+def _completion(row: dict[str, Any]) -> dict[str, Any] | Failure:
+    """A row of OpenAI's output or error file."""
     response, error = row.get("response") or {}, row.get("error") or {}
     status = response.get("status_code")
     if status == 200:

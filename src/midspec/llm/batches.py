@@ -35,7 +35,7 @@ from midspec.llm.attempts import Failure
 from midspec.llm.batch_apis import AnthropicBatches, BatchApi, Member, OpenAIBatches
 from midspec.llm.batch_book import Book, OpenBatch
 from midspec.llm.door import Reply, Request
-from midspec.llm.inspect_writer import FATAL, InspectWriter, without_key
+from midspec.llm.inspect_writer import FATAL, InspectWriter, advice, variables, without_key
 from midspec.llm.journal import index
 from midspec.llm.wire import read
 from midspec.progress import Progress, silent
@@ -147,8 +147,8 @@ class BatchWriter:
             self._queue.clear()
             for _, future in waiting.values():
                 if not future.done():
-                    future.set_exception(error if isinstance(error, WriterError) else _told(error))
-            if not isinstance(error, WriterError):
+                    future.set_exception(self._told(error))
+            if not isinstance(error, WriterError) and not _is_http(error):
                 raise
 
     async def _work(self, api: BatchApi) -> None:
@@ -239,9 +239,25 @@ class BatchWriter:
         return await api.find(key, len(members), time.time(), self._book.known)
 
     def _turned_away(self, status: int, error: Exception) -> WriterError:
-        hint = FATAL.get(status, without_key(str(error), self._inner.model().api.api_key))
+        key = self._inner.model().api.api_key
+        known = status in FATAL
+        hint = advice(status, self.name) if known else without_key(str(error), key)
         return WriterError(
             f"writer {self.name!r}: the provider took no batch (HTTP {status}); {hint}, "
+            "then run again to go on"
+        )
+
+    def _told(self, error: Exception) -> WriterError:
+        """What stopped the pump, for those who wait: an error of ours, or of a provider's SDK."""
+        if isinstance(error, WriterError):
+            return error
+        status = getattr(error, "status_code", None)
+        hint = advice(status, self.name) if status in FATAL else ""
+        if type(error).__name__ == "APIConnectionError":
+            hint = f"check the network and the base URL in {variables(self.name)['url']}"
+        text = without_key(f"{type(error).__name__}: {error}", self._inner.model().api.api_key)
+        return WriterError(
+            f"writer {self.name!r}: batches cannot be reached ({text}); {hint or 'look into that'}, "
             "then run again to go on"
         )
 
@@ -288,9 +304,9 @@ class BatchWriter:
         missing = set(one.ids)
         again: list[Request] = []
         async for custom_id, result in api.results(one.batch):
-            id = custom_id.partition("-")[0]
-            missing.discard(id)
-            again += self._take(id, result)
+            if (id := custom_id.partition("-")[0]) in missing:
+                missing.discard(id)
+                again += self._take(id, result)
         for id in missing:
             again += self._take(id, Failure("the batch has no result for it", retry=True))
         self._book.write("collected", one.key)
@@ -329,9 +345,3 @@ class BatchWriter:
 def _is_http(error: Exception) -> bool:
     """Whether an error tells of a connection or an HTTP answer."""
     return type(error).__module__.split(".")[0] in ("anthropic", "openai", "httpx", "httpx2")
-
-
-def _told(error: Exception) -> WriterError:
-    """An error of a provider's SDK while batches were watched, for those who wait."""
-    text = json.dumps(without_key(f"{type(error).__name__}: {error}", None))
-    return WriterError(f"watching batches failed: {text}; run again to go on")

@@ -33,9 +33,9 @@ _STOPS: dict[str, Stop] = {
 }
 # 401, 403: the key; 404: the model's name. No other request can succeed either.
 FATAL = {
-    401: "check the API key",
-    403: "check what the API key allows",
-    404: "check the model's name and the base URL",
+    401: "check the API key in {key}",
+    403: "check what the API key in {key} allows",
+    404: "check the model's name, and the base URL in {url}",
 }
 _KEY = re.compile(r"\bsk-[\w*.-]{6,}|\bBearer \S+")
 _EXAMPLES = "'scribe', 'anthropic/claude-opus-4-6', 'openai-api/<service>/<model>', 'mockllm/model'"
@@ -90,7 +90,8 @@ class InspectWriter:
     async def reply(self, request: Request) -> Reply:
         """Answer a request; failures after the retries are a reply with stop ``"error"``.
 
-        Raises WriterError if the key or the model's name is not accepted.
+        Raises WriterError if the key or the model's name is not accepted, or if no server was
+        ever reached.
         """
         model, wire = self.model(), await self.wire(request.max_tokens)
         if wire is None:
@@ -203,11 +204,33 @@ class InspectWriter:
         if last.status in FATAL:
             # The provider's own text may quote the key.
             raise WriterError(
-                f"writer {self.name!r} was turned away (HTTP {last.status}); {FATAL[last.status]}, "
-                "then run again to go on"
+                f"writer {self.name!r} was turned away (HTTP {last.status}); "
+                f"{advice(last.status, self.name)}, then run again to go on"
             ) from None
         line = without_key(str(last), key)
+        if last.unreachable and not self._limiter.heard:
+            raise WriterError(
+                f"writer {self.name!r}: no server answers ({line}); check the network and the base "
+                f"URL in {variables(self.name)['url']}, then run again to go on"
+            ) from None
         return Reply(request=request.id, text="", stop="error", model=self.name, error=line)
+
+
+def variables(name: str) -> dict[str, str]:
+    """The environment variables of a model's provider: of its ``key`` and of its ``url``.
+
+    Example:
+        >>> variables("openai-api/my-server/some-model")["key"]
+        'MY_SERVER_API_KEY'
+    """
+    provider, service = name.split("/")[:2]
+    prefix = (service if provider == "openai-api" else provider).upper().replace("-", "_")
+    return {"key": f"{prefix}_API_KEY", "url": f"{prefix}_BASE_URL"}
+
+
+def advice(status: int, name: str) -> str:
+    """What to look at after an answer that no other request can escape; a key of ``FATAL``."""
+    return FATAL[status].format(**variables(name))
 
 
 async def _generate(model: Model, request: Request, config: GenerateConfig) -> ModelOutput:
@@ -255,6 +278,7 @@ def _failure(model: Model, cause: BaseException) -> Failure:
         retry=bool(decision) or timed_out,
         overload=limited or timed_out or status in (429, 503, 529),
         wait_s=(decision.retry_after or 0.0) if isinstance(decision, RetryDecision) else 0.0,
+        unreachable=type(cause).__name__ in ("APIConnectionError", "ConnectError"),
     )
 
 

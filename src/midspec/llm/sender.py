@@ -58,7 +58,9 @@ class Sender:
             text = f"no answer within {self._timeout_s:g} s"
             raise Failure(text, retry=True, overload=True) from error
         except aiohttp.ClientError as error:
-            raise Failure(f"{type(error).__name__}: {error}", retry=True) from error
+            unreachable = isinstance(error, aiohttp.ClientConnectorError)
+            text = f"{type(error).__name__}: {error}"
+            raise Failure(text, retry=True, unreachable=unreachable) from error
         return text
 
     def _open(self, url: str) -> aiohttp.ClientSession:
