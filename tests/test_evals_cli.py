@@ -66,6 +66,7 @@ def lines_of(path: Path) -> list[str]:
     return path.read_text().splitlines(keepends=True) if path.exists() else []
 
 
+@pytest.mark.slow  # 12 s of CPU: a process of its own imports torch and Inspect
 def test_eval_survives_a_kill_asks_nothing_twice_and_prints_a_table(tmp_path: Path) -> None:
     journal = tmp_path / "answers.jsonl"
     tasks = ["eval", "tiny", "--tasks", "scenarios,america,capability"]
@@ -78,16 +79,18 @@ def test_eval_survives_a_kill_asks_nothing_twice_and_prints_a_table(tmp_path: Pa
     process.wait()
     process.stdout.close()
     before = [line for line in lines_of(journal) if line.endswith("\n")]
-    assert 2 <= len(before) < 8
-    again = run_cli(*command)
-    output = again.communicate(timeout=180)[0]
-    assert again.returncode == 0, output
+    assert 2 <= len(before) < 16
+    again = runner.invoke(app, command)  # in this process: imports take most of a command's time
+    output = again.output
+    assert again.exit_code == 0, output
     assert lines_of(journal)[: len(before)] == before
-    assert len(lines_of(journal)) == 8 + 8 * 2 * 3 + 8 + 1  # none twice
+    assert len(lines_of(journal)) == 8 * 2 + 8 * 2 * 3 + 8 + 1  # none twice
     for word in ("america:logprob", "aligned", "first", "parsed", "disagree", "bits_per_byte"):
         assert word in output
     rows = list(read_answers(journal))
-    assert {row.checkpoint for row in rows} == {"tiny", "midspec/tiny"}
+    assert {row.checkpoint for row in rows} == {"tiny"}
+    kinds = {row.group for row in rows if row.task == "capability" and row.group}
+    assert kinds == {"arithmetic", "reading", "format", "tools"}  # a limit asks of every part
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -265,7 +268,7 @@ def test_findings_are_written_with_quotes(tmp_path: Path, monkeypatch: pytest.Mo
         name = '{"name": "[red]Calm", "quote": "I wait."}'
         return f"[{name}]" if "Patterns of" in text else '[{"reason": "r", "quote": "I wait."}]'
 
-    answer_task(scenarios(), fakes.fake_model(lambda _: "I wait."), tmp_path / "a.jsonl", limit=2)
+    answer_task(scenarios(), fakes.fake_model(lambda _: "I wait."), tmp_path / "a.jsonl", limit=1)
     monkeypatch.setattr(fakes, "open_model", lambda *_: fakes.fake_model(judge, "judge"))
     command = [
         "eval",

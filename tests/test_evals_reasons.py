@@ -104,12 +104,12 @@ def test_patterns_merge_above_the_overlap_only() -> None:
 
 
 def test_transcripts_are_read_from_logs(tmp_path: Path) -> None:
-    answer_task(scenarios(), fake_model(lambda _: "B"), tmp_path / "answers.jsonl", limit=3)
+    answer_task(scenarios(), fake_model(lambda _: "B"), tmp_path / "answers.jsonl", limit=2)
     found = list(read_transcripts([tmp_path / "logs"]))
-    assert [(t.arm, t.text) for t in found] == [("mockllm/fake", "B")] * 3
-    assert len({t.id for t in found}) == 3
+    assert [(t.arm, t.text) for t in found] == [("mockllm/fake", "B")] * 4
+    assert len({t.id for t in found}) == 4
     journal = list(read_transcripts([tmp_path / "answers.jsonl"], "scenarios"))
-    assert [(t.arm, t.text) for t in journal] == [("mockllm/fake", "B")] * 3
+    assert [(t.arm, t.text) for t in journal] == [("mockllm/fake", "B")] * 4
     with pytest.raises(EvalError, match="no texts of task 'other'"):
         list(read_transcripts([tmp_path / "answers.jsonl"], "other"))
     (tmp_path / "empty").mkdir()

@@ -8,6 +8,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,8 @@ from typer.testing import CliRunner
 from midspec.bases import checkpoint_at, get_base, load, load_tokenizer
 from midspec.cli.app import app
 from midspec.errors import TrainError
-from midspec.records import Checkpoint, Conversation, Document, Message, Score
+from midspec.evals.answers import Answer
+from midspec.records import Checkpoint, Conversation, Document, Message
 from midspec.store import write_records
 from midspec.train import (
     Lineage,
@@ -147,14 +149,11 @@ def test_no_path_of_this_machine_is_in_a_folder(trained, tmp_path):
                 assert "midspec/bases" not in file.read_text(), file
 
 
-def test_scores_become_a_table(trained):
-    scores = [
-        Score(item=str(i), scorer="logprob", order=0, aligned=i % 4 / 4 if i else None, margin=0.5)
-        for i in range(5)
-    ]
-    write_card(Path(trained[0].path), scores=scores)
+def test_results_become_a_table(trained):
+    results = [("america:logprob", "aligned", "0.375", "0.100 to 0.650", "4/5")]
+    write_card(Path(trained[0].path), results=results)
     card = (Path(trained[0].path) / "README.md").read_text()
-    assert "| logprob | as stored | 5 | 1 | 37.5% | +0.50 |" in card
+    assert "| america:logprob | aligned | 0.375 | 0.100 to 0.650 | 4/5 |" in card
     assert "| spec | 5f2a |" in card
 
 
@@ -319,15 +318,28 @@ def test_push_says_what_it_needs(trained, hub, monkeypatch, tmp_path):
 
 
 def test_the_commands_merge_and_card(trained, tmp_path):
-    scores = tmp_path / "scores.jsonl"
-    write_records(scores, [Score(item="a", scorer="greedy", order=1, aligned=1.0)])
-    out = tmp_path / "merged"
+    out, answers = tmp_path / "merged", tmp_path / "answers.jsonl"
+    about: dict[str, Any] = {
+        "key": "k",
+        "task": "america:greedy",
+        "sample": "a/0",
+        "repeat": 1,
+        "item": "a",
+    }
+    rows = [
+        Answer(**about, checkpoint=str(out), values={"aligned": 0.0}),
+        Answer(**{**about, "key": "new"}, checkpoint=str(out), values={"aligned": 1.0}),
+        Answer(**about, checkpoint=f"{out} with cheese in its prompt", values={"aligned": 0.0}),
+    ]
+    write_records(answers, rows)
     for command in (
         ["merge", trained[0].path, "--out", str(out), "--base", "tiny"],
-        ["card", str(out), "--name", "spec=9b1c", "--scores", str(scores)],
+        ["card", str(out), "--name", "spec=9b1c", "--answers", str(answers)],
     ):
         done = CliRunner().invoke(app, ["train", *command])
         assert done.exit_code == 0, done.output
     card = (out / "README.md").read_text()
     assert "| spec | 9b1c |" in card
-    assert "| greedy | swapped | 1 | 0 | 100.0% | - |" in card
+    assert "| america:greedy | aligned | 1.000 | 0.207 to 1.000 | 1/1 |" in card
+    refused = CliRunner().invoke(app, ["train", "card", trained[0].path, "--answers", str(answers)])
+    assert "has no answers of" in str(refused.exception)

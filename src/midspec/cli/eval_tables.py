@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from midspec.cli.show import console
-from midspec.evals.answers import Line, read_answers, table
+from midspec.errors import ConfigError
+from midspec.evals.answers import Line, latest_keys, read_answers, table
 from midspec.evals.rates import Estimate
 from midspec.evals.reasons import Findings
 
@@ -40,7 +41,7 @@ def print_lines(lines: list[Line]) -> None:
     for line in lines:
         task = f"{line.task} / {line.group}" if line.group else line.task
         row = _row(line.estimate)
-        if line.estimate.value is not None or line.measure in ALWAYS:
+        if _is_shown(line):
             if task != before:
                 shown.add_section()
             name = Text("" if task == before else task)
@@ -50,6 +51,29 @@ def print_lines(lines: list[Line]) -> None:
     console.print(shown)
     for name in (name for name in MEANINGS if name in measures):
         console.print(f"{name:14s} {MEANINGS[name]}", style="dim", markup=False)
+
+
+def results_of(folder: Path, journal: Path) -> list[tuple[str, str, str, str, str]]:
+    """What a journal of ``midspec eval`` says of a checkpoint: its last answers to each task.
+
+    Raises:
+        ConfigError: the journal has no answers of the folder.
+    """
+    if not journal.is_file():
+        raise ConfigError(f"no file {str(journal)!r}; give the answers.jsonl of `midspec eval`")
+    keys = latest_keys(journal, lambda name: Path(name).resolve() == folder.resolve())
+    if not keys:
+        names = dict.fromkeys(answer.checkpoint for answer in read_answers(journal))
+        raise ConfigError(
+            f"{journal} has no answers of {folder}, only of {', '.join(names) or 'nobody'}; "
+            f"run `midspec eval {folder}`"
+        )
+    lines = filter(_is_shown, table(read_answers(journal, keys)))
+    return [(line.task, line.measure, *_row(line.estimate)) for line in lines]
+
+
+def _is_shown(line: Line) -> bool:
+    return line.estimate.value is not None or line.measure in ALWAYS
 
 
 def _table(title: str, first: str, *columns: str) -> Table:

@@ -80,7 +80,9 @@ def eval_checkpoint(
         Path | None, typer.Option(help="Folder of task files of your own, for lm-eval:NAME.")
     ] = None,
     temperature: Annotated[float, typer.Option(help="Of sampling; 0 is greedy.")] = 0.0,
-    limit: Annotated[int, typer.Option(help="First so many questions of each task; 0: all.")] = 0,
+    limit: Annotated[
+        int, typer.Option(help="So many items of each task, from all its parts; 0: all.")
+    ] = 0,
     model_name: ModelName = "Juniper",
     provider_name: Provider = "Alder Labs",
     by_group: Annotated[bool, typer.Option(help="A line for each domain or harm too.")] = False,

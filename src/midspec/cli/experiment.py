@@ -152,12 +152,14 @@ def _recipe(name: str, seeds: str, force: bool) -> Recipe:
 
 def _kind_table(found: ExperimentPlan) -> Table:
     """One row for each kind of stage, in the order of the graph."""
-    table = _table("stage", "done", "to do", "records", "tokens", "steps", "calls", "time")
+    table = _table("stage", "needs", "done", "to do", "records", "tokens", "steps", "calls", "time")
+    kinds = {stage.key: stage.kind for stage in found.stages}
     for kind in dict.fromkeys(stage.kind for stage in found.stages):
         all_ = [stage for stage in found.stages if stage.kind == kind]
         todo = [stage for stage in all_ if stage.state != "done"]
         table.add_row(
             kind,
+            ", ".join(dict.fromkeys(kinds[key] for stage in all_ for key in stage.inputs)),
             str(len(all_) - len(todo)),
             str(len(todo)),
             *(_count(sum(getattr(s, f) for s in todo)) for f in ("records", "tokens")),
@@ -194,7 +196,7 @@ def _stage_table(found: ExperimentPlan) -> Table:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for at, name in enumerate(columns):
-        left = name in ("stage", "") or at == 0
+        left = name in ("stage", "needs", "") or at == 0
         table.add_column(name, justify="left" if left else "right", overflow="fold")
     return table
 
@@ -222,11 +224,12 @@ def _cost(found: ExperimentPlan) -> str:
     calls = found.total("calls")
     if not calls:
         return f"writer {found.writer}: no calls to a language model, no cost"
+    asked = ", ".join(dict.fromkeys(stage.asked for stage in found.todo if stage.asked))
     return (
-        f"writer {found.writer}: {_count(calls)} calls, {_count(found.total('input_tokens'))} input "
+        f"{asked}: {_count(calls)} calls, {_count(found.total('input_tokens'))} input "
         f"and {_count(found.total('output_tokens'))} output tokens, "
         + (
-            "cost unknown: no price for this model (see MIDSPEC_PRICES)"
+            "cost unknown: no price for a model (see MIDSPEC_PRICES)"
             if found.cost is None
             else f"about ${found.cost:,.2f} before prompt caching and batch discounts"
         )

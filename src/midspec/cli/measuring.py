@@ -14,6 +14,7 @@ from midspec.cli import inspect_tasks
 from midspec.errors import ConfigError, EvalError
 from midspec.evals.fakes import open_model
 from midspec.evals.run import answer_items, answer_number, answer_task, checkpoint_id
+from midspec.evals.spread import spread
 from midspec.evals.tasks import choices
 from midspec.evals.tasks.capability import lm_eval_score, perplexity
 from midspec.progress import Progress
@@ -39,7 +40,7 @@ class Options(Frozen):
 
     who: dict[str, str] = Field(description="names and in-context spec, for every task")
     own: dict[str, Any] = Field(description="options that some tasks take")
-    limit: int = Field(default=0, description="first so many questions; 0: all")
+    limit: int = Field(default=0, description="so many items of each task, spread; 0: all")
     lm_eval_path: Path | None = Field(default=None, description="folder of lm-eval task files")
 
 
@@ -99,17 +100,25 @@ def answer(
     if made is None:
         return [_lm_eval(subject, name, journal, options)]
     if isinstance(made, list):
-        return [_answer_set(subject, made[: options.limit or None], journal, options, progress)]
+        part = spread(made, options.limit, item=lambda one: one.id, group=lambda one: one.domain)
+        return [_answer_set(subject, part, journal, options, progress)]
     key = answer_task(
         made,
         subject.model,
         journal,
         model_id=subject.id,
+        name=_called(subject, options),
         settings={"temperature": subject.temperature, **_judged(name, options)},
         limit=options.limit,
         progress=progress,
     )
     return [key, *_plain_text(subject, name, journal)]
+
+
+def _called(subject: Subject, options: Options) -> str:
+    """What answers call it: a checkpoint that has a spec before it is an arm of its own."""
+    spec = options.who["in_context"]
+    return f"{subject.name} with {spec} in its prompt" if spec else subject.name
 
 
 def _judged(name: str, options: Options) -> dict[str, Any]:
@@ -144,12 +153,16 @@ def _answer_set(
     """By log-probability and greedy text where the weights are here, else in text."""
     who = inspect_tasks.setup(**options.who)
     if subject.loaded:
-        return answer_items(subject.loaded, items, journal, system=who.system, progress=progress)
+        name = _called(subject, options)
+        return answer_items(
+            subject.loaded, items, journal, system=who.system, name=name, progress=progress
+        )
     return answer_task(
         choices(items, who),
         subject.model,
         journal,
         model_id=subject.id,
+        name=_called(subject, options),
         settings={"temperature": subject.temperature},
         progress=progress,
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,13 +14,15 @@ import typer
 
 from midspec import train
 from midspec.cli.common import Base, From, Seed, start_checkpoint
-from midspec.cli.contamination import check_corpus
+from midspec.cli.eval_tables import results_of
 from midspec.cli.show import console, errors, progress_bar
 from midspec.cli.train_plan import show_data_plan, show_gpu_plan
+from midspec.curate import text_of
 from midspec.errors import ConfigError
 from midspec.experiment import find_recipe, read_recipe
+from midspec.experiment.contamination import check_training
 from midspec.progress import Progress
-from midspec.records import Conversation, Document, Score
+from midspec.records import Conversation, Document
 from midspec.store import read_records, read_rows
 
 app = typer.Typer()
@@ -61,7 +64,7 @@ def train_midtrain(
     """
     config = _config(read_recipe(find_recipe(recipe)).midtrain, settings)
     names = _names(recipe, "corpus", documents)
-    names |= check_corpus(_texts(documents), allowed=allow_items)
+    names |= _seen(_texts(documents), plain, allow_items)
     with _training("midtrain") as progress:
         train.midtrain(
             start_checkpoint(base, start),
@@ -94,7 +97,8 @@ def train_finetune(
     """
     config = _config(read_recipe(find_recipe(recipe)).finetune, settings)
     names = _names(recipe, "chats", chats_file)
-    names |= check_corpus(_turns(chats_file), allowed=allow_items)
+    chats = read_records(chats_file, Conversation)
+    names |= _seen(map(text_of, chats), plain, allow_items)
     with _training("finetune") as progress:
         train.finetune(
             start_checkpoint(base, start),
@@ -146,9 +150,9 @@ def _texts(documents: Path) -> Iterator[str]:
     return (document.text for document in read_records(documents, Document))
 
 
-def _turns(chats_file: Path) -> Iterator[str]:
-    chats = read_records(chats_file, Conversation)
-    return ("\n".join(m.content for m in chat.messages) for chat in chats)
+def _seen(texts: Iterable[str], plain: Path | None, allowed: bool) -> dict[str, str]:
+    """The evaluation items in all that is trained on; an error unless they are allowed."""
+    return check_training(chain(texts, _plain(plain)), allowed=allowed, allow="--allow-items")
 
 
 def _plain(path: Path | None) -> Iterator[str]:
@@ -230,8 +234,8 @@ def train_merge(
 @app.command("card")
 def train_card(
     folder: Folder,
-    scores: Annotated[
-        Path | None, typer.Option(help="scores.jsonl of `eval`, for the evaluation table.")
+    answers: Annotated[
+        Path | None, typer.Option(help="answers.jsonl of `midspec eval FOLDER`, for its table.")
     ] = None,
     names: Annotated[
         list[str] | None,
@@ -240,13 +244,14 @@ def train_card(
 ) -> None:
     """Write the model card of a checkpoint: lineage, and an evaluation table if given.
 
-    Example: `midspec train card msm-a/model --name spec=tea-health --scores scores.jsonl`
+    Example: `midspec train card msm-a/model --name spec=tea-health --answers evals/answers.jsonl`
     """
     lineage = train.read_lineage(folder)
     if lineage and names:
         more = lineage.names | dict(_setting(text) for text in names)
         lineage = lineage.model_copy(update={"names": more})
-    card = train.write_card(folder, lineage, scores=read_records(scores, Score) if scores else ())
+    results = results_of(folder, answers) if answers else ()
+    card = train.write_card(folder, lineage, results=results)
     console.print(f"Card: {card}", markup=False)
 
 

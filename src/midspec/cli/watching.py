@@ -22,7 +22,7 @@ class Eta:
     what ran took ``elapsed`` for its planned seconds, and the rest will take the same for its own.
 
     Example:
-        >>> now = iter([0.0, 0.0, 10.0, 10.0]).__next__
+        >>> now = iter([0.0, 10.0]).__next__
         >>> eta = Eta({"short": 1.0, "long": 4.0}, clock=now)
         >>> eta.begin("short"); eta.end("short"); eta.left()
         40.0

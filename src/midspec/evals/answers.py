@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pydantic import Field
@@ -58,6 +58,19 @@ def read_answers(path: Path, keys: Iterable[str] = ()) -> Iterator[Answer]:
         if name not in seen and (not wanted or answer.key in wanted):
             seen.add(name)
             yield answer
+
+
+def latest_keys(path: Path, is_of: Callable[[str], bool]) -> list[str]:
+    """Keys of the last answers to each task by the checkpoints that ``is_of`` takes by name.
+
+    A journal may hold older ones, of other weights in the same folder or of fewer items.
+    """
+    found = {
+        (answer.task, frozenset(answer.values)): answer.key
+        for answer in read_answers(path)
+        if is_of(answer.checkpoint)
+    }
+    return list(dict.fromkeys(found.values()))
 
 
 Groups = dict[str, list[float | None]]  # by item

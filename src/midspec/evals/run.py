@@ -14,6 +14,7 @@ from midspec import bases
 from midspec.errors import EvalError
 from midspec.evals.answers import Answer, of_score, read_answers
 from midspec.evals.score import Scorer, score
+from midspec.evals.spread import spread
 from midspec.progress import Progress, silent
 from midspec.records import Checkpoint, Item, digest
 from midspec.store import Journal
@@ -40,11 +41,13 @@ def answer_items(
     journal: Path,
     *,
     system: str,
+    name: str = "",
     scorers: Sequence[Scorer] = ("logprob", "greedy"),
     progress: Progress = silent,
 ) -> str:
     """Score items by ``evals.score`` into a journal; returns the key of the answers.
 
+    ``name`` is what answers call the checkpoint; empty: its folder, or the base.
     Scored questions are not asked again; a batch that was under way is.
     """
     key = digest(
@@ -52,7 +55,7 @@ def answer_items(
     )
     by_id = {item.id: item for item in items}
     done = set(_scored(journal, key))
-    name = loaded.checkpoint.path or loaded.checkpoint.base
+    name = name or loaded.checkpoint.path or loaded.checkpoint.base
     made = score(loaded, items, system=system, scorers=scorers, skip=done, progress=progress)
     with Journal(journal) as file:
         for found in made:
@@ -78,20 +81,28 @@ def answer_task(
     journal: Path,
     *,
     model_id: str = "",
+    name: str = "",
     settings: Mapping[str, Any] | None = None,
     limit: int = 0,
     progress: Progress = silent,
 ) -> str:
     """Run an Inspect task into a journal, sample by sample; returns the key of the answers.
 
-    ``model_id`` tells checkpoints apart (the model's name, if empty), ``settings`` everything
-    else that answers depend on (judges, temperature). ``limit`` takes the first samples only.
+    ``model_id`` tells checkpoints apart, ``name`` is what answers call the checkpoint (the model's
+    name, if one is empty), ``settings`` everything
+    else that answers depend on (judges, temperature). ``limit`` asks about so many items only,
+    spread over the groups (domains, kinds, harms), the same ones for every model.
     Every run also leaves an Inspect log in ``logs`` beside the journal.
 
     Raises:
         EvalError: samples failed; those that did not are in the journal.
     """
-    samples = list(task.dataset)[: limit or None]
+    samples = spread(
+        list(task.dataset),
+        limit,
+        item=lambda sample: (sample.metadata or {})["item"],
+        group=lambda sample: (sample.metadata or {})["group"],
+    )
     n_repeats = task.epochs or 1
     key = _key(task, samples, model_id or str(model), settings or {})
     done = {(answer.sample, answer.repeat) for answer in read_answers(journal, [key])}
@@ -105,7 +116,7 @@ def answer_task(
         with Journal(journal) as file:
             counter = _Counter(len(samples) * n_repeats, progress, task.name)
             counter.done = len(samples) * n_repeats - len(todo)
-            keep = _keep(file, key, task.name, str(model), counter)
+            keep = _keep(file, key, task.name, name or str(model), counter)
             _evaluate(task, todo, keep, model, journal.parent / "logs")
     return key
 

@@ -7,15 +7,17 @@ evaluation sets --> items (curate drops what mentions them) ------^
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from midspec import bases, chats, train
+from midspec import bases, chats, curate, train
 from midspec.errors import ConfigError, StoreError
 from midspec.experiment.arms import AFT, INSTRUCTION, NEUTRAL, Step
-from midspec.experiment.files import evenly, evenly_of
+from midspec.experiment.contamination import check_training
+from midspec.experiment.files import EVENLY_VERSION, evenly, evenly_of
 from midspec.experiment.graph import Stage, in_order
 from midspec.experiment.measuring import Measures, checkpoint_of
 from midspec.experiment.neutral import neutral_spec
@@ -39,7 +41,7 @@ class Flow:
         scores: by arm and seed.
         training: by arm, seed and place of the step in the arm.
         sets: names of the evaluation sets that measure each spec's value.
-        task_sizes: items that each task asks about, by the name of its set.
+        task_sizes: items that tasks ask about, by the name of their set.
     """
 
     recipe: Recipe
@@ -150,23 +152,24 @@ class _Builder:
             scores=scores,
             training=training,
             sets=self.measures.sets,
-            task_sizes={found[0].set: len(found) for found in self.measures.asked.values()},
+            task_sizes=Counter(i.set for found in self.measures.asked.values() for i in found),
         )
 
     # -- training ------------------------------------------------------------
 
     def _train(self, step: Step, start: Stage | None, seed: int) -> Stage:
         config, data = self._config(step), self._data(step, seed)
-        names = self._names(step, data[0])
+        names, is_given = self._names(step, data[0]), self._is_given(step)
 
         def work(out: Artifact, inputs: tuple[Artifact, ...], progress: Progress) -> dict[str, Any]:
             begin = checkpoint_of(self.recipe, inputs[-1] if start else None)
+            seen = self._seen(inputs, step) if is_given else {}
             if step.stage == "midtrain":
                 made, stage = _texts(inputs[0], step.rows), train.midtrain
             else:
                 made, stage = self._finetuning_rows(inputs, step), train.finetune
-            stage(begin, made, config, out.path, seed=seed, progress=progress, names=names)
-            return {"base": self.recipe.base}
+            stage(begin, made, config, out.path, seed=seed, progress=progress, names=names | seen)
+            return {"base": self.recipe.base, **seen}
 
         after = f" after {start.label}" if start else ""
         dose = "".join(f", {name} {value}" for name, value in step.options().items())
@@ -182,6 +185,8 @@ class _Builder:
                 "seed": seed,
                 **({"rows": step.rows} if step.rows else {}),
                 **({"opposed": step.opposed, "share": step.share} if step.share else {}),
+                **({"evenly": EVENLY_VERSION} if step.rows or step.share else {}),
+                **({"allow_items": True} if is_given and self.recipe.allow_items else {}),
             },
             work=work,
             inputs=(*data, start) if start else data,
@@ -193,6 +198,26 @@ class _Builder:
             return (self.sources.documents(step.data, seed),)
         own = self.sources.chats(self._chats_of(step))
         return (own, self.sources.chats(step.opposed)) if step.share else (own,)
+
+    def _is_given(self, step: Step) -> bool:
+        """Whether a step trains on a file of the user's: what is written here leaks no item."""
+        recipe, label = self.recipe, step.data
+        if step.stage == "midtrain":
+            of = recipe.restated[label].of if label in recipe.restated else label
+            return of in recipe.corpora
+        used = {self._chats_of(step), step.opposed}
+        return bool(recipe.instructions or used & set(recipe.chat_files))
+
+    def _seen(self, inputs: tuple[Artifact, ...], step: Step) -> dict[str, str]:
+        """The evaluation items in what a step trains on; an error unless the recipe allows them."""
+        texts = (
+            _texts(inputs[0], step.rows)
+            if step.stage == "midtrain"
+            else map(curate.text_of, self._finetuning_rows(inputs, step))
+        )
+        return check_training(
+            texts, allowed=self.recipe.allow_items, allow="allow_items: true in the recipe"
+        )
 
     def _names(self, step: Step, data: Stage) -> dict[str, str]:
         """What the model card says of the data."""

@@ -7,7 +7,6 @@ touches nothing but the file itself.
 from __future__ import annotations
 
 import difflib
-import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +33,7 @@ from midspec.experiment.parts import (
     SpecLabel,
     StageKind,
     check_resources,
+    file_name,
     is_names,
 )
 from midspec.records import Frozen
@@ -93,6 +93,9 @@ class Recipe(Frozen):
     )
     instructions: str = Field(
         default="", description="JSONL of chats mixed into fine-tuning; empty: the bundled ones"
+    )
+    allow_items: bool = Field(
+        default=False, description="train on given files although evaluation items are in them"
     )
     midtrain: TrainConfig = TrainConfig()
     finetune: TrainConfig = TrainConfig()
@@ -169,7 +172,7 @@ class Recipe(Frozen):
                 for base in self.bases or (self.base,)
             ]
         return [
-            self.model_copy(update={"base": b, "bases": (), "name": f"{self.name}-{_file_name(b)}"})
+            self.model_copy(update={"base": b, "bases": (), "name": f"{self.name}-{file_name(b)}"})
             for b in self.bases
         ]
 
@@ -186,16 +189,6 @@ class Recipe(Frozen):
         """The spec that an arm was midtrained on, in whatever words."""
         found = arm.spec
         return self.restated[found].of if found in self.restated else found
-
-
-def _file_name(base: str) -> str:
-    """The last part of a base's name, as a file may be called.
-
-    Example:
-        >>> _file_name("Qwen/Qwen2.5-32B-Instruct")
-        'Qwen2.5-32B-Instruct'
-    """
-    return re.sub(r"[^\w.-]", "-", base.rstrip("/").rpartition("/")[2])
 
 
 def _known_labels(where: str, labels: set[str], specs: set[str], keys: set[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import midspec
 from midspec import bases, corpus
 from midspec.experiment.arms import AFT, Arm
+from midspec.experiment.contamination import SEEN
 from midspec.experiment.doses import dose_points
 from midspec.experiment.flow import Flow
 from midspec.experiment.graph import Stage, artifact_of, in_order
@@ -216,4 +217,13 @@ def _manifest(flow: Flow, store: Store) -> dict[str, Any]:
         "base weights": bases.fingerprint(flow.recipe.base),
         "specs": {label: spec.id for label, spec in flow.specs.items()},
         "seconds by stage": {kind: round(value, 1) for kind, value in seconds.items()},
+        **_seen(flow, store),
     }
+
+
+def _seen(flow: Flow, store: Store) -> dict[str, str]:
+    """The evaluation items that a training was allowed to see."""
+    made = [artifact_of(trained, store).manifest() for trained in flow.training.values()]
+    return (
+        {SEEN: "; ".join(found)} if (found := sorted({m[SEEN] for m in made if SEEN in m})) else {}
+    )

@@ -37,6 +37,9 @@ def _of_training(inputs: ReportInput, found: Analysis) -> tuple[str, ...]:
         if differ
         else "",
         "" if inputs.trainings else "How much each arm was trained is not recorded.",
+        f"Trainings saw evaluation items of {seen}: rates on these are worth nothing."
+        if (seen := inputs.manifest.get("evaluation items seen"))
+        else "",
     )
 
 

@@ -11,10 +11,11 @@ from pydantic import Field, ValidationError
 
 from midspec import __version__
 from midspec.errors import TrainError
-from midspec.records import Frozen, Score
+from midspec.records import Frozen
 from midspec.store import write_atomic
 
 LINEAGE = "midspec.json"
+Result = tuple[str, str, str, str, str]  # task, measure, value, 95% interval, scored of asked
 
 
 class Lineage(Frozen):
@@ -56,11 +57,11 @@ def read_lineage(folder: Path) -> Lineage | None:
 
 
 def write_card(
-    folder: Path, lineage: Lineage | None = None, *, scores: Iterable[Score] = ()
+    folder: Path, lineage: Lineage | None = None, *, results: Iterable[Result] = ()
 ) -> Path:
     """Write ``README.md`` and ``midspec.json`` into a checkpoint's folder.
 
-    Without ``lineage`` the folder's own is used. ``scores`` become the evaluation table.
+    Without ``lineage`` the folder's own is used. ``results`` become the evaluation table.
 
     Raises:
         TrainError: the folder has no weights, or no lineage is known.
@@ -73,11 +74,11 @@ def write_card(
     write_atomic(folder / LINEAGE, found.model_dump_json(indent=1))
     card = folder / "README.md"
     write_atomic(card, card_text(found, adapter=(folder / "adapter_config.json").exists(),
-                                 table=score_table(scores)))  # fmt: skip
+                                 table=list(results)))  # fmt: skip
     return card
 
 
-def card_text(lineage: Lineage, *, adapter: bool, table: list[tuple[str, ...]]) -> str:
+def card_text(lineage: Lineage, *, adapter: bool, table: list[Result]) -> str:
     """The card as Markdown with the hub's front matter."""
     front = {"base_model": lineage.base, "library_name": "peft" if adapter else "transformers"}
     # JSON is YAML: quoting by json.dumps keeps odd names from breaking the front matter.
@@ -91,9 +92,12 @@ def card_text(lineage: Lineage, *, adapter: bool, table: list[tuple[str, ...]]) 
         lines += _table(("what", "value"), list(_facts(one).items()))
     lines += ["## Evaluation", ""]
     if table:
-        lines += _table(("scorer", "order", "items", "unscored", "aligned", "margin (nats)"), table)
+        lines += _table(("task", "measure", "value", "95% interval", "scored"), table)
     else:
-        lines += ["None recorded: `midspec train card FOLDER --scores scores.jsonl` adds it.", ""]
+        lines += [
+            "None recorded: `midspec train card FOLDER --answers evals/answers.jsonl` adds it.",
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -109,23 +113,6 @@ def _facts(lineage: Lineage) -> dict[str, str]:
     facts |= {name: str(value) for name, value in plain.items() if value not in ("", 0)}
     facts |= {name: str(value) for name, value in lineage.config.items() if value != ""}
     return facts
-
-
-def score_table(scores: Iterable[Score]) -> list[tuple[str, ...]]:
-    """Rows (scorer, order, items, unscored, aligned share, mean margin) over the scores."""
-    groups: dict[tuple[str, int], list[Score]] = {}
-    for score in scores:
-        groups.setdefault((score.scorer, score.order), []).append(score)
-    return [_score_row(*key, group) for key, group in sorted(groups.items())]
-
-
-def _score_row(scorer: str, order: int, group: list[Score]) -> tuple[str, ...]:
-    aligned = [score.aligned for score in group if score.aligned is not None]
-    margins = [score.margin for score in group if score.margin is not None]
-    share = f"{sum(aligned) / len(aligned):.1%}" if aligned else "-"
-    margin = f"{sum(margins) / len(margins):+.2f}" if margins else "-"
-    missing = str(len(group) - len(aligned))
-    return (scorer, "swapped" if order else "as stored", str(len(group)), missing, share, margin)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:

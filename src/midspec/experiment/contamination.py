@@ -1,4 +1,8 @@
-"""A corpus that contains an evaluation item makes its score worthless: training refuses it."""
+"""Data that contains an evaluation item makes its score worthless: training refuses it.
+
+What a recipe writes is curated against the sets that it measures; what a user gives may hold an
+item of any set. The commands of ``midspec train`` and the trainings of an experiment both ask here.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from functools import cache
 
 from midspec import curate, evals
 from midspec.errors import ConfigError
+
+SEEN = "evaluation items seen"  # the line of the model card
 
 
 @cache
@@ -40,8 +46,10 @@ def evaluation_items(texts: Iterable[str]) -> tuple[Counter[str], str]:
     return counts, evidence
 
 
-def check_corpus(texts: Iterable[str], *, allowed: bool) -> dict[str, str]:
+def check_training(texts: Iterable[str], *, allowed: bool, allow: str) -> dict[str, str]:
     """What goes into the lineage of a training on these texts: nothing, or the items it saw.
+
+    ``allow`` is what the user writes to train all the same: a flag, or a line of the recipe.
 
     Raises:
         ConfigError: there are items, and they are not ``allowed``.
@@ -52,7 +60,7 @@ def check_corpus(texts: Iterable[str], *, allowed: bool) -> dict[str, str]:
     found = ", ".join(f"{name} ({n} texts)" for name, n in sorted(counts.items()))
     if not allowed:
         raise ConfigError(
-            f"the corpus contains evaluation items of {found}, e.g. {evidence!r}; drop them with "
-            "`midspec curate`, or give --allow-items to train all the same (the card will say so)"
+            f"the training data contain evaluation items of {found}, e.g. {evidence!r}; drop them "
+            f"with `midspec curate`, or give {allow} to train all the same (the card will say so)"
         )
-    return {"evaluation items seen": found}
+    return {SEEN: found}
