@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,17 @@ def test_evenly_takes_what_is_asked_in_order(total: int, n: int) -> None:
     taken = list(evenly(range(total), n))
     assert len(taken) == (min(n, total) if n else total)
     assert taken == sorted(set(taken))
+    assert set(evenly(range(total), n // 2) if n > 1 else ()) <= set(taken)  # doses are nested
+
+
+@given(st.integers(40, 500), st.integers(2, 6), st.floats(0.05, 0.95))
+def test_evenly_follows_no_rhythm_of_a_list(total: int, period: int, share: float) -> None:
+    """Of every question type, preference or order as many, wherever they recur in the list."""
+    n = round(total * share)
+    counts = Counter(at % period for at in evenly(range(total), n))
+    assert all(abs(counts[one] - n / period) <= 5.5 for one in range(period))
+    halves = Counter(at < total / 2 for at in evenly(range(total), n))
+    assert abs(halves[True] - halves[False]) <= 5
 
 
 # -- a large run, killed ------------------------------------------------------------------

@@ -136,6 +136,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # else a busy machine starves Ray's workers
     settings = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500}
     head = {"num_cpus": 0, "include_dashboard": False, "_system_config": settings}
     made = Cluster(initialize_head=True, head_node_args=head)

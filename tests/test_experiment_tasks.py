@@ -19,6 +19,7 @@ from midspec.experiment import (
     in_order,
     make_recipe,
     plan_experiment,
+    run,
 )
 from midspec.experiment.doses import dose_points
 from midspec.experiment.graph import artifact_of
@@ -87,6 +88,45 @@ def test_a_task_becomes_items_and_scores_and_answers_are_kept(tmp_path: Path) ->
         if item.set == "capability"
     }
     assert any(one.scorer == "logprob" for one in made)  # the other sets are there too
+
+
+@pytest.mark.slow
+def test_judged_tasks_and_scenarios_reach_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verdict on what was decided counts; that no tool call carried it out stands beside."""
+    from inspect_ai.model import ModelOutput
+
+    from midspec.evals import fakes, provider
+    from midspec.evals.tasks import common
+
+    def brief(self: provider.CheckpointModel, messages: Any, config: Any) -> Any:
+        output = reply(self, messages, config.model_copy(update={"max_tokens": 4}))
+        # An untrained model fills its limit, or says nothing; both are no answer to judge.
+        return ModelOutput.from_content("tiny", f"I shall. {output.completion}")
+
+    reply = provider.CheckpointModel._reply
+    judge = fakes.fake_model(lambda _: "<answer>yes</answer>", "judge")
+    monkeypatch.setattr(provider.CheckpointModel, "_reply", brief)
+    monkeypatch.setattr(common, "open_model", lambda *_: judge)
+    evals = {"A": ["agentic_misalignment"], "also": ["scenarios"], "scorers": ["greedy"],
+             "judge": "mockllm/judge", "max_items": 2, "recall": False}  # fmt: skip
+    arms = {"base": [], "AFT": [{"finetune": "A"}]}
+    made = recipe(evals=evals, arms=arms, specs={"A": "terrarium/cheap"})
+    page = run(made, tmp_path / "artifacts", tmp_path / "runs", Quiet()).page
+    found = json.loads((page.parent / "analysis.json").read_text())
+    values = {
+        (row["arm"], row["group"]): row["estimate"]["value"]
+        for row in found["rates"]
+        if row["measure"] == "rate" and row["estimate"]
+    }
+    for arm in arms:
+        assert values[arm, "A"] == 0
+        assert values[arm, "agentic_misalignment-carried_out"] == 1
+    assert any("scenarios" in group["sets"] for group in found["groups"])
+    text = page.read_text(encoding="utf-8")
+    assert "agentic_misalignment-carried_out" in text
+    assert "scenarios" in text
 
 
 def test_killed_answers_are_not_asked_again(tmp_path: Path) -> None:

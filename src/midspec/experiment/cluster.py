@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ray import ObjectRef
 
 RETRIES = 5  # of a task whose node was lost; errors of the work itself are not retried
-POLL_SECONDS = 0.5
+POLL_SECONDS = 2.0
 ON_DEVICE = (*TRAININGS, "scores", "answers")
 
 
@@ -68,7 +68,7 @@ def execute_on_ray(
     )
     kinds = {stage.key: stage.kind for stage in todo}
     requests = {stage.kind: _request(recipe, stage.kind, ray.nodes()) for stage in todo}
-    remote = ray.remote(_task).options(max_retries=RETRIES)
+    remote = ray.remote(_task)
     running: dict[ObjectRef, Stage] = {}
     refs: dict[str, ObjectRef] = {}
     try:
@@ -76,7 +76,7 @@ def execute_on_ray(
             before = [refs[source.key] for source in stage.inputs if source.key in refs]
             if recipe.budget and stage.kind in WRITTEN:  # so that each sees what is spent
                 before += [refs[key] for key in refs if kinds[key] in WRITTEN][-1:]
-            asked = remote.options(name=stage.label, **requests[stage.kind])
+            asked = remote.options(name=stage.label, max_retries=RETRIES, **requests[stage.kind])
             refs[stage.key] = asked.remote(job, stage.key, *before)
             running[refs[stage.key]] = stage
         _follow(ray, running, store, observer)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from midspec import bases, evals
 from midspec.evals.answers import Answer
 from midspec.experiment.arms import Arm
-from midspec.experiment.files import evenly
+from midspec.experiment.files import EVENLY_VERSION, evenly
 from midspec.experiment.graph import Stage
 from midspec.experiment.recipe import Recipe
 from midspec.experiment.tasks import (
@@ -59,6 +59,7 @@ class Measures:
     def __init__(self, recipe: Recipe, specs: Mapping[str, Spec], system: str) -> None:
         self.recipe, self.specs, self.system = recipe, specs, system
         self.base = {"base": recipe.base, "weights": bases.fingerprint(recipe.base)}
+        self._tasks: dict[tuple[str, TaskName, str], Task] = {}
         self.asked: dict[tuple[str, TaskName], list[Item]] = {
             (label, name): task_items(name, self._task(label, name), _set_name(label, name))
             for label, name in recipe.evals.tasks()
@@ -72,6 +73,13 @@ class Measures:
         self.held_out = sorted(named | {item.set for one in self._others() for item in one})
 
     def _task(self, label: str, name: TaskName, in_context: str = "") -> Task:
+        """A task, made once: all arms and seeds are asked the same."""
+        key = label, name, in_context
+        if key not in self._tasks:
+            self._tasks[key] = self._make_task(label, name, in_context)
+        return self._tasks[key]
+
+    def _make_task(self, label: str, name: TaskName, in_context: str) -> Task:
         config = self.recipe.evals
         spec = self.specs[label or next(iter(self.recipe.specs))]
         others = [self.specs[other] for other in self.recipe.specs if other != label]
@@ -162,7 +170,7 @@ class Measures:
         return Stage(
             kind="join",
             label=f"join scores and answers of {self._who(arm, trained)}",
-            version=1,
+            version=2,
             config={"items": [item.id for found in self.asked.values() for item in found]},
             work=work,
             inputs=(scored, *answered),
@@ -226,6 +234,7 @@ class Measures:
                 "system": system,
                 "scorers": list(config.scorers),
                 "max_greedy": config.max_greedy,
+                **({"evenly": EVENLY_VERSION} if config.max_greedy else {}),
                 **({"reply_start": config.reply_start} if config.reply_start else {}),
             },
             work=work,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -146,3 +147,13 @@ def check_resources(wanted: dict[StageKind, Resources]) -> dict[StageKind, Resou
         if one.workers > 1 and kind not in TRAININGS:
             raise ValueError(f"{kind} runs in one process; only {' and '.join(TRAININGS)} share")
     return wanted
+
+
+def file_name(base: str) -> str:
+    """The last part of a base's name, as a file may be called.
+
+    Example:
+        >>> file_name("Qwen/Qwen2.5-32B-Instruct")
+        'Qwen2.5-32B-Instruct'
+    """
+    return re.sub(r"[^\w.-]", "-", base.rstrip("/").rpartition("/")[2])

@@ -58,7 +58,7 @@ def perform_together(
             while any(one.poll() is None for one in running):
                 if failed := next((one for one in running if one.poll()), None):
                     raise TrainError(_said(artifact.path, running.index(failed)))
-                time.sleep(0.2)
+                time.sleep(0.5)
                 progress(amount_done(artifact, stage.kind), 0)
         finally:
             for one in running:

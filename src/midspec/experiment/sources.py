@@ -9,28 +9,27 @@ preferences -> chats -> curate --------> finetune
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from midspec import bases, chats, corpus, curate
+from midspec import bases, chats, corpus
 from midspec.errors import ConfigError
 from midspec.experiment.arms import AFT, NEUTRAL
+from midspec.experiment.desk import Desk
 from midspec.experiment.files import (
     counted,
     file_digest,
     given_documents,
     opened,
     save,
-    stream,
 )
-from midspec.experiment.graph import Stage, artifact_of
+from midspec.experiment.graph import Stage
 from midspec.experiment.neutral import matched
 from midspec.experiment.recipe import Recipe
-from midspec.llm import Budget, prompt_hash, read_prices
 from midspec.progress import Progress
-from midspec.records import Conversation, Document, Item, Spec
-from midspec.store import Artifact, Store, read_records, write_records
+from midspec.records import Conversation, Document, Spec
+from midspec.store import Artifact, read_records, write_records
 
 
 class Sources:
@@ -39,8 +38,8 @@ class Sources:
     def __init__(
         self, recipe: Recipe, specs: Mapping[str, Spec], items: Stage, held_out: list[str]
     ) -> None:
-        self.recipe, self.specs, self.items, self.held_out = recipe, specs, items, held_out
-        self._paid: dict[str, Stage] = {}  # stages that ask the writer, by key
+        self.recipe, self.specs = recipe, specs
+        self.desk = Desk(recipe, items, held_out)
 
     def documents(self, label: str, seed: int) -> Stage:
         """What an arm is midtrained on: curated documents of a spec, or neutral ones."""
@@ -56,14 +55,14 @@ class Sources:
         raw = self._given_chats(path) if path else self._written_chats(data)
         first = next(iter(self.specs.values()))
         what = "chats" if data == AFT else f"chats of spec {data}"
-        return self._curate(raw, "chats", Conversation, self.specs.get(data, first), what)
+        return self.desk.curate(raw, "chats", Conversation, self.specs.get(data, first), what)
 
     # -- documents ----------------------------------------------------------------------
 
     def _curated_documents(self, label: str, seed: int) -> Stage:
         path = self.recipe.corpora.get(label)
         source = self._given_documents(path) if path else self._documents(label, seed)
-        return self._curate(source, "documents", Document, self.specs[label], f"spec {label}")
+        return self.desk.curate(source, "documents", Document, self.specs[label], f"spec {label}")
 
     def _given_documents(self, path: str) -> Stage:
         def work(out: Artifact, _: tuple[Artifact, ...], progress: Progress) -> dict[str, Any]:
@@ -111,7 +110,7 @@ class Sources:
 
         def work(out: Artifact, inputs: tuple[Artifact, ...], progress: Progress) -> dict[str, Any]:
             documents = read_records(inputs[0].path / "documents.jsonl", Document)
-            return self._write(
+            return self.desk.write(
                 out,
                 "documents",
                 corpus.restate_documents,
@@ -121,14 +120,14 @@ class Sources:
                 progress=progress,
             )
 
-        return self._asking(
+        return self.desk.asking(
             Stage(
                 kind="restate",
                 label=f"restate documents of spec {of} as {label}, seed {seed}",
                 version=corpus.VERSION,
                 config={
                     "spec": self.specs[of].id,
-                    **self._writer_config("corpus"),
+                    **self.desk.writer_config("corpus"),
                     **config.model_dump(),
                 },
                 work=work,
@@ -140,11 +139,11 @@ class Sources:
         spec, config = self.specs[label], self.recipe.plan
 
         def work(out: Artifact, _: tuple[Artifact, ...], progress: Progress) -> dict[str, Any]:
-            return self._write(
+            return self.desk.write(
                 out, "plans", corpus.make_plan, spec, config=config, progress=progress
             )
 
-        return self._asking(
+        return self.desk.asking(
             Stage(
                 kind="plan",
                 label=f"plan documents for spec {label}",
@@ -167,11 +166,11 @@ class Sources:
         def work(out: Artifact, inputs: tuple[Artifact, ...], progress: Progress) -> dict[str, Any]:
             plans = corpus.Tree.read(inputs[0].path / "plans.jsonl")
             write = corpus.write_documents
-            return self._write(
+            return self.desk.write(
                 out, "documents", write, spec, plans, config=config, progress=progress
             )
 
-        return self._asking(
+        return self.desk.asking(
             Stage(
                 kind="documents",
                 label=f"write documents for spec {label}"
@@ -201,11 +200,11 @@ class Sources:
         config = self.recipe.chats.model_copy(update={"reason_words": chats.reason_words(specs)})
 
         def work(out: Artifact, _: tuple[Artifact, ...], progress: Progress) -> dict[str, Any]:
-            return self._write(
+            return self.desk.write(
                 out, "chats", chats.write_chats, preferences, config=config, progress=progress
             )
 
-        return self._asking(
+        return self.desk.asking(
             Stage(
                 kind="chats",
                 label="write preference and identity chats"
@@ -213,7 +212,7 @@ class Sources:
                 version=chats.VERSION,
                 config={
                     "preferences": preferences.id,
-                    **self._writer_config("chats"),
+                    **self.desk.writer_config("chats"),
                     **config.model_dump(),
                 },
                 work=work,
@@ -234,7 +233,7 @@ class Sources:
 
             async def written() -> chats.Tally:
                 tally = chats.Tally()
-                budget = self._budget(out)
+                budget = self.desk.budget(out)
                 async with (
                     opened(self.recipe.writer, budget) as writer,
                     opened(judge, budget) as judging,
@@ -249,14 +248,14 @@ class Sources:
             tally = asyncio.run(written())
             return chats.explain(spec, self.recipe.writer, judge, config, tally, out.path)
 
-        return self._asking(
+        return self.desk.asking(
             Stage(
                 kind="chats",
                 label=f"write chats that show spec {label}",
                 version=chats.VERSION,
                 config={
                     "spec": spec.id,
-                    **self._writer_config("chats"),
+                    **self.desk.writer_config("chats"),
                     "judge": judge,
                     **config.model_dump(mode="json"),
                 },
@@ -277,69 +276,6 @@ class Sources:
 
     def _all_specs(self) -> list[Spec]:
         return [self.specs[label] for label in self.recipe.specs]
-
-    # -- shared -------------------------------------------------------------------------
-
-    def _curate(self, source: Stage, name: str, kind: type[Any], spec: Spec, what: str) -> Stage:
-        # Recall and own-preference items ask about what the corpus teaches: no leak.
-        held_out = self.held_out
-
-        def work(out: Artifact, inputs: tuple[Artifact, ...], progress: Progress) -> dict[str, Any]:
-            items = read_records(inputs[1].path / "items.jsonl", Item)
-            rules = curate.default_rules(spec, [i for i in items if i.set in held_out])
-            records = read_records(inputs[0].path / f"{name}.jsonl", kind)
-            return save(out, name, curate.curate(counted(records, progress), rules))
-
-        return Stage(
-            kind="curate",
-            label=f"curate {what}",
-            version=curate.VERSION,
-            config={"spec": spec.id, "name": name, "held_out": held_out},
-            work=work,
-            inputs=(source, self.items),
-        )
-
-    def _writer_config(self, room: str) -> dict[str, Any]:
-        """The writer and the prompts it is given: both decide what is written."""
-        folder = Path(corpus.__file__).parents[1] / room / "prompts"
-        names = sorted(f"{room}/{path.stem}" for path in folder.glob("*.md"))
-        return {"writer": self.recipe.writer, "prompts": {n: prompt_hash(n) for n in names}}
-
-    def _asking(self, stage: Stage) -> Stage:
-        """The stage, remembered as one whose calls the budget pays."""
-        return self._paid.setdefault(stage.key, stage)
-
-    def _budget(self, out: Artifact) -> Budget | None:
-        """What is left after the replies that this recipe's stages have so far."""
-        if not self.recipe.budget or self.recipe.writer == "scribe":
-            return None
-        store = Store(out.path.parents[1])
-        folders = [artifact_of(stage, store).path for stage in self._paid.values()]
-        journals = [folder / name for folder in folders for name in chats.JOURNALS]
-        return Budget.resume(self.recipe.budget, journals, read_prices())
-
-    def _write(
-        self,
-        out: Artifact,
-        name: str,
-        stage: Callable[..., AsyncIterator[Any]],
-        *inputs: Any,
-        **settings: Any,
-    ) -> dict[str, Any]:
-        """Run a stage that asks the writer; its replies are in the artifact's journal."""
-
-        async def records() -> AsyncIterator[Any]:
-            async with opened(self.recipe.writer, self._budget(out)) as writer:
-                async for record in stage(
-                    *inputs,
-                    writer,
-                    journal=out.file("replies.jsonl"),
-                    concurrency=self.recipe.concurrency,
-                    **settings,
-                ):
-                    yield record
-
-        return save(out, name, stream(records()))
 
 
 def _counter(base: str) -> Callable[[str], int]:
