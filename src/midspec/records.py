@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
 
 def digest(*parts: Any) -> str:
     """A 16-digit hex digest of JSON-like values; equal values give equal digests.
@@ -22,8 +24,7 @@ def digest(*parts: Any) -> str:
         >>> digest("a", {"y": 1, "x": 2}) == digest("a", {"x": 2, "y": 1})
         True
     """
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(_CANONICAL.encode(parts).encode(), digest_size=8).hexdigest()
 
 
 class Frozen(BaseModel):
