@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from pydantic import Field
-from scipy.stats import norm, t
+from scipy.special import ndtri, stdtrit
 
 from midspec.records import Frozen
 
@@ -38,7 +38,7 @@ def wilson(count: float, n: float, confidence: float = 0.95) -> tuple[float, flo
         >>> round(low, 3), round(high, 3)
         (0.49, 0.943)
     """
-    z = float(norm.ppf(0.5 + confidence / 2))
+    z = float(ndtri(0.5 + confidence / 2))
     rate, square = count / n, z * z / n
     middle = rate + square / 2
     half = z * math.sqrt(max(0.0, rate * (1 - rate)) / n + square / (4 * n))
@@ -78,7 +78,7 @@ def mean(groups: Iterable[Group], confidence: float = 0.95) -> Estimate:
     value, half = statistics.fmean(means), None
     if len(means) > 1:
         error = statistics.stdev(means) / math.sqrt(len(means))
-        half = float(t.ppf(0.5 + confidence / 2, len(means) - 1)) * error
+        half = float(stdtrit(len(means) - 1, 0.5 + confidence / 2)) * error
     return Estimate(
         value=value,
         low=None if half is None else value - half,

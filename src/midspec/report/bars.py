@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from midspec.report.inputs import ReportInput
 from midspec.report.numbers import plain
 from midspec.report.paper import paper_rates
 from midspec.report.results import Analysis, Group
 from midspec.report.stats import Estimate
-from midspec.report.style import GREY, INK, PALETTE, colours, legend, tidy, value_groups
+from midspec.report.style import GREY, INK, PALETTE, colours, legend, new_figure, tidy, value_groups
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MANY_ARMS = 8  # beyond it, names are set at an angle
 MANY_VALUES = 2  # beyond it, values stand on the axis and not arms
@@ -30,7 +32,7 @@ def arms(inputs: ReportInput, found: Analysis) -> tuple[Figure, str]:
     names = [arm.name for arm in inputs.arms]
     many = len(names) > MANY_ARMS
     wide = max(7.2, (0.62 if many else 1.15) * len(names) + 0.12 * len(groups) * len(names))
-    figure = Figure(figsize=(min(wide, 14), 4.3 if many else 3.7), layout="constrained")
+    figure = new_figure((min(wide, 14), 4.3 if many else 3.7))
     axes = figure.subplots()
     width = 0.8 / len(groups)
     paint = colours(group.key for group in groups)
@@ -63,7 +65,7 @@ def _finish(figure: Figure, axes: Axes, found: Analysis) -> None:
 def by_value(inputs: ReportInput, found: Analysis, groups: list[Group]) -> tuple[Figure, str]:
     """Base, MSM, AFT and both for every value, each by the value's own arms."""
     stages = ("base", "MSM", "AFT", "MSM+AFT")
-    figure = Figure(figsize=(min(14, 1.6 + 1.35 * len(groups)), 3.7), layout="constrained")
+    figure = new_figure((min(14, 1.6 + 1.35 * len(groups)), 3.7))
     axes = figure.subplots()
     said = []
     for at, group in enumerate(groups):

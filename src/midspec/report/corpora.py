@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from midspec.report.inputs import ReportInput
-from midspec.report.style import PALETTE, colours, tidy
+from midspec.report.style import PALETTE, colours, new_figure, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MAX_TYPES = 12
 
@@ -22,7 +26,7 @@ def corpus(inputs: ReportInput) -> tuple[Figure, str] | None:
     if not tables:
         return None
     sizes = [len(_largest(table)) for _, table in tables]
-    figure = Figure(figsize=(8.2, 1.0 + 0.3 * max(sizes)), layout="constrained")
+    figure = new_figure((8.2, 1.0 + 0.3 * max(sizes)))
     panels = figure.subplots(1, len(tables), squeeze=False)[0]
     paint = colours(spec.label for spec in inputs.specs)
     for axes, (title, table) in zip(panels, tables, strict=True):

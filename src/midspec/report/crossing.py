@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from midspec.report.inputs import ReportInput
 from midspec.report.results import Analysis, Group
-from midspec.report.style import GREY, colours, tidy
+from midspec.report.style import GREY, colours, new_figure, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def crossing(inputs: ReportInput, found: Analysis) -> tuple[Figure, str] | None:
@@ -17,7 +18,7 @@ def crossing(inputs: ReportInput, found: Analysis) -> tuple[Figure, str] | None:
     groups = [group for group in found.groups if group.is_value]
     if len(groups) < 2 or not any(row.name == "crossing" for row in found.contrasts):
         return None
-    figure = Figure(figsize=(5.2, 3.7), layout="constrained")
+    figure = new_figure((5.2, 3.7))
     axes = figure.subplots()
     paint = colours(group.key for group in groups)
     for at, arm in enumerate(inputs.arms):

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from itertools import accumulate
 from pathlib import Path
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from typing import TYPE_CHECKING
 
 from midspec.report.inputs import ReportInput
-from midspec.report.style import PALETTE, tidy
+from midspec.report.style import PALETTE, new_figure, tidy
 from midspec.store import read_rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLUMNS = 4
 
@@ -24,7 +25,7 @@ def training(inputs: ReportInput) -> tuple[Figure, str] | None:
         return None
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(2.15 * columns + 0.4, 1.75 * rows + 0.4), layout="constrained")
+    figure = new_figure((2.15 * columns + 0.4, 1.75 * rows + 0.4))
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, (title, curves) in zip(grid.flat, panels, strict=False):
         _panel(axes, title, curves)
@@ -70,6 +71,8 @@ def points_of_curve(path: Path) -> Curve:
 
 
 def _panel(axes: Axes, title: str, curves: list[Curve]) -> None:
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
     for at, points in enumerate(curves):
         axes.plot(*zip(*points, strict=True), color=PALETTE[at % len(PALETTE)], linewidth=1)
     axes.set_title(_wrapped(title), loc="left", fontsize=7.5)

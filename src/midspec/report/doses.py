@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 
 from midspec.report.inputs import DosePoint, ReportInput
 from midspec.report.results import Analysis, Group
-from midspec.report.style import colours, tidy
+from midspec.report.style import colours, new_figure, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Curve = list[tuple[float, str]]
 
@@ -34,7 +35,7 @@ def doses(inputs: ReportInput, found: Analysis) -> tuple[Figure, str] | None:
     if not curves or not groups:
         return None
     size = (min(13, 1.2 + 3.3 * len(groups)), 0.6 + 2.9 * len(curves))
-    figure = Figure(figsize=size, layout="constrained")
+    figure = new_figure(size)
     panels = figure.subplots(len(curves), len(groups), squeeze=False, sharey=True)
     paint = colours(series for by in curves.values() for series in by)
     for row, (axis, by_series) in zip(panels, curves.items(), strict=True):
@@ -57,6 +58,8 @@ def _panel(
     by_series: dict[str, Curve],
     paint: dict[str, str],
 ) -> None:
+    from matplotlib.ticker import NullLocator
+
     ticks = sorted({amount for curve in by_series.values() for amount, _ in curve})
     place = scale(ticks)
     for series, curve in by_series.items():

@@ -9,9 +9,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib
-from matplotlib.figure import Figure
 from pydantic import Field
 
 from midspec.records import Frozen
@@ -28,6 +27,9 @@ from midspec.report.reasons import reasons
 from midspec.report.results import Analysis
 from midspec.report.style import STYLE
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 class Drawn(Frozen):
     """A figure on disk and the words for those who cannot see it."""
@@ -43,6 +45,8 @@ def draw_all(inputs: ReportInput, found: Analysis, out: Path) -> dict[str, Drawn
     Names: arms, pairings, gains, crossing, contrasts, questions, domains, doses, training, corpus,
     reasons.
     """
+    import matplotlib
+
     wanted: dict[str, Callable[[], tuple[Figure, str] | None]] = {
         "arms": lambda: arms(inputs, found),
         "pairings": lambda: pairings(inputs, found),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from midspec.report.inputs import ReportInput
 from midspec.report.results import (
@@ -17,7 +15,11 @@ from midspec.report.results import (
     Measure,
     QuestionRow,
 )
-from midspec.report.style import GREY, INK, colours, tidy
+from midspec.report.style import GREY, INK, colours, new_figure, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MAIN: tuple[ContrastName, ...] = ("crossing", "msm_crossing", "interaction", "spec_interaction")
 
@@ -29,7 +31,7 @@ def questions(found: Analysis) -> tuple[Figure, str] | None:
     measures: list[Measure] = [m for m in ("rate", "margin") if any(r.measure == m for r in rows)]
     if not names:
         return None
-    figure = Figure(figsize=(8.2, 1.0 + 0.36 * len(names)), layout="constrained")
+    figure = new_figure((8.2, 1.0 + 0.36 * len(names)))
     panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     titles = {group.key: group.title for group in found.groups}
     for axes, measure in zip(panels, measures, strict=True):
@@ -88,7 +90,7 @@ def contrasts(inputs: ReportInput, found: Analysis) -> tuple[Figure, str] | None
     ]
     if not keys:
         return None
-    figure = Figure(figsize=(8.2, 0.9 + 0.31 * len(keys)), layout="constrained")
+    figure = new_figure((8.2, 0.9 + 0.31 * len(keys)))
     panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     titles = {spec.label: spec.value for spec in inputs.specs} | {BOTH: "mean"}
     for axes, measure in zip(panels, measures, strict=True):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from midspec.report.inputs import ReportInput
 from midspec.report.paper import paper_gains
 from midspec.report.results import Analysis, GainRow
-from midspec.report.style import GREY, INK, PALETTE, legend, tidy
+from midspec.report.style import GREY, INK, PALETTE, legend, new_figure, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def gains(inputs: ReportInput, found: Analysis) -> tuple[Figure, str] | None:
@@ -21,7 +23,7 @@ def gains(inputs: ReportInput, found: Analysis) -> tuple[Figure, str] | None:
     keys = list(dict.fromkeys(row.group for row in rows))
     titles = {group.key: group.title for group in found.groups}
     kinds = list(dict.fromkeys(_kind(inputs, row) for row in rows))
-    figure = Figure(figsize=(max(6.4, 2.4 + 1.5 * len(keys)), 3.4), layout="constrained")
+    figure = new_figure((max(6.4, 2.4 + 1.5 * len(keys)), 3.4))
     axes = figure.subplots()
     width = 0.8 / len(kinds)
     for at, kind in enumerate(kinds):

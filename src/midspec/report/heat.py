@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from midspec.report.inputs import ReportInput
 from midspec.report.numbers import plain
 from midspec.report.results import Analysis, Group
 from midspec.report.stats import Array
-from midspec.report.style import INK, value_groups
+from midspec.report.style import INK, new_figure, value_groups
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def domains(inputs: ReportInput, found: Analysis) -> tuple[Figure, str] | None:
@@ -27,7 +30,7 @@ def domains(inputs: ReportInput, found: Analysis) -> tuple[Figure, str] | None:
         return None
     names = [arm.name for arm in inputs.arms]
     tall = (0.9 + 0.3 * len(names)) * len(groups) + 0.6
-    figure = Figure(figsize=(max(6.4, 2.2 + 0.72 * widest), tall), layout="constrained")
+    figure = new_figure((max(6.4, 2.2 + 0.72 * widest), tall))
     panels = figure.subplots(len(groups), 1, squeeze=False)[:, 0]
     for axes, group in zip(panels, groups, strict=True):
         _heat(axes, found, group, names, by_group[group.key])
@@ -72,7 +75,7 @@ def pairings(inputs: ReportInput, found: Analysis) -> tuple[Figure, str] | None:
         return None
     groups = value_groups(found)
     size = (min(13, (1.9 + 0.9 * len(chats)) * len(groups)), 1.1 + 0.5 * len(specs))
-    figure = Figure(figsize=size, layout="constrained")
+    figure = new_figure(size)
     panels = figure.subplots(1, len(groups), squeeze=False)[0]
     for axes, group in zip(panels, groups, strict=True):
         rates = [[found.rate(pairs[s, c], group.key) for c in chats] for s in specs]

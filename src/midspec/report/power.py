@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from pydantic import Field
-from scipy import optimize
-from scipy import stats as scipy_stats
 
 from midspec.records import Frozen
 from midspec.report.stats import LEVEL
@@ -51,6 +49,9 @@ def minimum_detectable_effect(
         >>> minimum_detectable_effect(100, 3).effect > minimum_detectable_effect(100, 5).effect
         True
     """
+    from scipy import optimize  # these two take a second to load
+    from scipy import stats as scipy_stats
+
     if n_items < 2 or n_seeds < 1:
         raise ValueError(f"a design needs two items and one seed, not {n_items} and {n_seeds}")
     se, df = _error(n_items, n_seeds, noise or Noise())

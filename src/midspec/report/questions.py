@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from scipy import stats as scipy_stats
+from scipy.special import stdtrit
 
 from midspec.report.numbers import plain, with_interval
 from midspec.report.power import POWER
@@ -50,9 +50,9 @@ def would_have_shown(found: Estimate) -> str:
         >>> would_have_shown(one)
         'a true difference of 0.15 would have been found in 80% of such experiments'
     """
-    critical = float(scipy_stats.t.ppf((1 + LEVEL) / 2, found.df))
+    critical = float(stdtrit(found.df, (1 + LEVEL) / 2))
     # Sum of two quantiles: within 1% of the noncentral t from five degrees of freedom.
-    effect = found.se * (critical + float(scipy_stats.t.ppf(POWER, found.df)))
+    effect = found.se * (critical + float(stdtrit(found.df, POWER)))
     return (
         f"a true difference of {plain(effect)} would have been found in "
         f"{POWER:.0%} of such experiments"

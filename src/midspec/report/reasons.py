@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
 from pydantic import ValidationError
 
 from midspec.errors import StoreError
 from midspec.report.inputs import ReasonInfo, ReasonRow, ReportInput
 from midspec.report.numbers import plain
-from midspec.report.style import colours, tidy
+from midspec.report.style import colours, new_figure, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 REASONS = "reasons.json"
 MAX_PATTERNS = 16
@@ -25,7 +27,7 @@ def reasons(inputs: ReportInput) -> tuple[Figure, str] | None:
         return None
     arms = list(dict.fromkeys(row.arm for row in inputs.reasons.rows))
     paint = colours(arms)
-    figure = Figure(figsize=(8.2, 1.1 + 0.34 * len(names)), layout="constrained")
+    figure = new_figure((8.2, 1.1 + 0.34 * len(names)))
     axes = figure.subplots()
     for at, arm in enumerate(arms):
         found = {row.pattern: row for row in inputs.reasons.rows if row.arm == arm}

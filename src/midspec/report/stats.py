@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
-from scipy import stats as scipy_stats
+from scipy.special import ndtri, stdtr, stdtrit  # scipy.stats takes a second to load
 
 from midspec.records import Frozen
 
@@ -59,7 +59,7 @@ class Estimate(Frozen):
         """Two-sided p-value of a true value of zero; 0 or 1 where nothing varies."""
         if self.se == 0:
             return float(self.value == 0)
-        return float(2 * scipy_stats.t.sf(abs(self.value) / self.se, self.df))
+        return float(2 * stdtr(self.df, -abs(self.value) / self.se))
 
 
 class _Parts(Frozen):
@@ -217,7 +217,7 @@ def _variance(parts: Sequence[_Parts], seed_means: Array) -> tuple[float, float]
 
 
 def _interval(value: float, variance: float, df: float, n: int, share: bool) -> tuple[float, float]:
-    t = float(scipy_stats.t.ppf(0.5 + LEVEL / 2, df))
+    t = float(stdtrit(df, 0.5 + LEVEL / 2))
     if not share:
         half = t * float(np.sqrt(variance))
         return value - half, value + half
@@ -226,7 +226,7 @@ def _interval(value: float, variance: float, df: float, n: int, share: bool) -> 
         return value, value
     answers = spread / variance if variance > 0 and spread > 0 else float(n)
     # Wilson's score interval; the normal quantile becomes t for few seeds.
-    z = t if variance > 0 else float(scipy_stats.norm.ppf(0.5 + LEVEL / 2))
+    z = t if variance > 0 else float(ndtri(0.5 + LEVEL / 2))
     centre = (value + z**2 / (2 * answers)) / (1 + z**2 / answers)
     half = z / (1 + z**2 / answers) * float(np.sqrt(spread / answers + z**2 / (4 * answers**2)))
     return max(centre - half, 0.0), min(centre + half, 1.0)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
-from typing import Any, Literal
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any, Literal
 
 from midspec.report.results import Analysis, Group
+
+if TYPE_CHECKING:  # matplotlib is loaded when a figure is drawn: commands start faster
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito (2008), ordered by contrast.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -35,6 +36,13 @@ STYLE: Any = {
     "svg.fonttype": "path",
     "svg.hashsalt": "midspec",
 }
+
+
+def new_figure(size: tuple[float, float]) -> Figure:
+    """An empty figure of a width and a height in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, layout="constrained")
 
 
 def colours(keys: Iterable[str]) -> dict[str, str]:
