@@ -12,19 +12,9 @@ import typer
 from typer.testing import CliRunner
 
 from midspec.cli.app import app
+from tests.commands import midspec
 
 runner = CliRunner()
-
-
-def midspec(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the real command in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "midspec.cli", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=120,
-    )
 
 
 def commands(group: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -83,9 +73,10 @@ def test_lists() -> None:
     ids=lambda v: " ".join(v) if isinstance(v, list) else None,
 )
 def test_errors_are_one_line_with_the_next_step(
-    arguments: list[str], message: str, tmp_path: Path
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = midspec(*arguments, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    done = midspec(*arguments)
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert len(lines) == 1, done.stderr
@@ -95,12 +86,14 @@ def test_errors_are_one_line_with_the_next_step(
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    done = midspec("spec", "show", "nothing.md", "--debug", cwd=tmp_path)
+    """In a process of its own, as a user's shell starts it."""
+    command = [sys.executable, "-m", "midspec.cli", "spec", "show", "nothing.md", "--debug"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
 
 
-def test_run_without_anything_says_what_to_give(tmp_path: Path) -> None:
-    done = midspec("run", cwd=tmp_path)
+def test_run_without_anything_says_what_to_give() -> None:
+    done = midspec("run")
     assert done.returncode == 2
     assert "--spec-a" in done.stderr

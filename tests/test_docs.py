@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.commands import midspec
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -30,29 +30,19 @@ def test_the_tour_is_there() -> None:
     assert "make test" in README
 
 
-def test_readme_commands_run(tmp_path: Path) -> None:
+def test_readme_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In order, in one folder, since later commands use what earlier ones wrote."""
+    monkeypatch.chdir(tmp_path)
     for command in tour():
         if command.startswith(LONG):
             continue
-        done = subprocess.run(
-            [sys.executable, "-m", "midspec.cli", *shlex.split(command)[1:]],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        done = midspec(*shlex.split(command)[1:])
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("command", sorted({" ".join(c.split()[:2]) for c in tour()}))
 def test_long_commands_exist(command: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "midspec.cli", *command.split()[1:], "--help"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = midspec(*command.split()[1:], "--help")
     assert done.returncode == 0, done.stderr
 
 
