@@ -89,16 +89,16 @@ class Server:
         answer = core.answer(api, body, fault, digest)
         await core.wait()
         core.cache.put(answer.prefixes)
-        made = json.dumps(shapes.reply(api, answer, body["model"], n))
-        if fault == "malformed":
-            made = made[: len(made) // 2]
+        made = json.dumps(shapes.reply(api, answer, body["model"], n)).encode()
+        if fault == "malformed":  # half of a JSON text, every other time with a byte of no UTF-8
+            made = made[: len(made) // 2] + b"\xff" * (n % 2)
         return await self._send(request, made, n, digest, fault, answer)
 
     async def _send(
-        self, request: web.Request, made: str, n: int, digest: str, fault: str, answer: Answer
+        self, request: web.Request, made: bytes, n: int, digest: str, fault: str, answer: Answer
     ) -> web.StreamResponse:
         """Send an answer, and log it once it is sent."""
-        response = web.Response(text=made, content_type="application/json")
+        response = web.Response(body=made, content_type="application/json")
         with suppress(ConnectionResetError):  # nobody waits any more: it is no answer
             await response.prepare(request)
             await response.write_eof()
@@ -144,8 +144,12 @@ class Server:
         fault = draw(self.core.settings, ("429", "500", "529"), key, times)
         if fault:
             return self._error(api, _STATUS[fault])
+        fault = draw(self.core.settings, ("create_lost", "create_drop"), key, times)
+        if fault == "create_lost":
+            _close(request)
+            return web.Response(status=500)
         batch = self.batches.make(api, members, **more)
-        if draw(self.core.settings, ("create_drop",), key, times):
+        if fault:
             _close(request)
         return self._show(batch, request)
 
@@ -180,6 +184,9 @@ class Server:
 
     def _page(self, api: Api, request: web.Request, after: str) -> tuple[list[Any], bool]:
         """Batches of one API, the newest first, behind ``after``."""
+        self.core.times["list"] += 1
+        if draw(self.core.settings, ("list_drop",), "list", self.core.times["list"]):
+            _close(request)
         limit = int(request.query.get("limit", 20))
         ids = [id for id, one in reversed(self.batches.all.items()) if one.api == api]
         start = ids.index(after) + 1 if after in ids else 0

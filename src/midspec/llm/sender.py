@@ -31,10 +31,10 @@ class Sender:
 
     async def send(self, wire: Wire, request: Request, name: str) -> Reply:
         """One attempt; ``name`` is the writer's. Raises Failure."""
-        text = await self._post(wire, wire.body(request))
+        answer = await self._post(wire, wire.body(request))
         try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
+            data = json.loads(answer)
+        except ValueError as error:  # also bytes that are no UTF-8
             raise Failure(f"the answer is not JSON ({error})", retry=True) from error
         return read(wire.api, data, request.id, name)
 
@@ -44,15 +44,18 @@ class Sender:
             await self._session.close()
         self._session = None
 
-    async def _post(self, wire: Wire, body: bytes) -> str:
+    async def _post(self, wire: Wire, body: bytes) -> bytes:
         import aiohttp
 
         session = self._open(wire.url)
         try:
             async with session.post(wire.url, data=body, headers=wire.headers) as response:
-                text = await response.text()
+                answer = await response.read()
                 if response.status != 200:
-                    wait = response.headers.get("retry-after")
+                    text, wait = (
+                        answer.decode(errors="replace"),
+                        response.headers.get("retry-after"),
+                    )
                     raise failure(wire.api, response.status, text, wait)
         except TimeoutError as error:
             text = f"no answer within {self._timeout_s:g} s"
@@ -61,7 +64,7 @@ class Sender:
             unreachable = isinstance(error, aiohttp.ClientConnectorError)
             text = f"{type(error).__name__}: {error}"
             raise Failure(text, retry=True, unreachable=unreachable) from error
-        return text
+        return answer
 
     def _open(self, url: str) -> aiohttp.ClientSession:
         import aiohttp
