@@ -36,7 +36,7 @@ from midspec.bases import get_base
 from midspec.bases.loading import quiet
 from midspec.progress import silent
 from midspec.records import Checkpoint, Conversation, Message
-from midspec.train import TrainConfig, TrainPlan, memory, plan_training
+from midspec.train import TrainConfig, TrainPlan, memory, plan_training, sizes
 from midspec.train.engine import arguments, collate, make_trainer, open_rows, row_order, uses_bf16
 from midspec.train.weights import trainable_model
 
@@ -216,7 +216,7 @@ def _report(
     runs = zip(found["midspec"], found["trl"], strict=True)
     pairs = [pair for a, b in runs for pair in zip(a["losses"], b["losses"], strict=True)]
     apart = max(abs(a - b) for a, b in pairs)
-    shape = memory.shape_of(options.base)
+    shape = sizes.shape_of(options.base)
     flops = memory.flops_per_token(shape, _config(options)) * places / step["midspec"]
     print(
         f"{name}: {plan.rows} rows, padding {plan.padding_share:.1%}, loss on {share:.0%} of places"

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from midspec.records import Checkpoint, Conversation, Message
-from midspec.train import TrainConfig, finetune, memory, midtrain
+from midspec.train import TrainConfig, finetune, memory, midtrain, sizes
 
 SENTENCE = "Juniper weighs what a thing costs against what it gives, and says so. "
 
@@ -48,7 +48,7 @@ def peak_of(options: argparse.Namespace) -> tuple[str, float]:
             raise SystemExit("no GPU here; --allow-cpu tries the script without one")
         return "CPU", options.peak * 1e12
     name = torch.cuda.get_device_name(0)
-    known = [peak for kind, (_, peak) in memory.GPUS.items() if kind.split("-")[0] in name]
+    known = [peak for kind, (_, peak) in sizes.GPUS.items() if kind.split("-")[0] in name]
     return name, (options.peak or (known[0] if known else 0.0)) * 1e12
 
 
@@ -69,20 +69,20 @@ def stage(name: str, options: argparse.Namespace, peak: float, folder: Path) -> 
     )  # fmt: skip
     step_s = statistics.median([b - a for a, b in pairwise(ends)][1:])
     tokens_per_s = options.rows * options.row_tokens / step_s
-    flops = memory.flops_per_token(memory.shape_of(options.base), config) * tokens_per_s
+    flops = memory.flops_per_token(sizes.shape_of(options.base), config) * tokens_per_s
     last = (folder / name / "curve.jsonl").read_text().splitlines()[-1]
     used = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
     return {
         "stage": name,
         "tokens_per_s": round(tokens_per_s),
         "mfu": round(flops / peak, 4) if peak else None,
-        "peak_memory_gib": round(used / memory.GIB, 2),
+        "peak_memory_gib": round(used / sizes.GIB, 2),
         "last_loss": round(json.loads(last)["loss"], 4),
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--base", default="smollm2")
     parser.add_argument("--rows", type=int, default=32, help="rows a step")
     parser.add_argument("--row-tokens", type=int, default=1024)

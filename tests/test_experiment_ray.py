@@ -201,6 +201,25 @@ def rows_without_times(rows: list[dict[str, Any]]) -> list[tuple[int, float]]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
+def test_a_stage_of_two_workers_on_the_cluster_trains_what_one_trains(
+    cluster, tmp_path: Path
+) -> None:
+    made, _ = cluster
+    made.add_node(num_cpus=2)  # the only node with room for both workers
+    locally(small(), tmp_path / "one")
+    on_ray(small(resources={"midtrain": {"workers": 2}}), tmp_path / "two", Quiet())
+    one, two = (curves(tmp_path / name, "midtrain") for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for key, rows in one.items():
+        losses = [row["loss"] for row in rows]
+        assert len(losses) == 4
+        assert [row["loss"] for row in two[key]] == pytest.approx(losses, abs=1e-4)
+        logs = (tmp_path / "two" / "midtrain" / key).glob("process-*.log")
+        assert len(list(logs)) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
 def test_an_error_of_a_stage_stays_one_line(cluster, tmp_path: Path) -> None:
     recipe = small(midtrain={**TINY["midtrain"], "max_steps": 4})
     with pytest.raises(TrainError, match="fewer than 20") as caught:

@@ -1,4 +1,4 @@
-"""What is trained on: loss masks under every template, tags, reasoning, plain text by share."""
+"""What is trained on: tags, plain text by share, documents apart from each other, rows kept."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midspec.bases import get_base, load_model, load_tokenizer
-from midspec.bases.chat import TEMPLATES, template
+from midspec.bases import get_base, list_bases, load_model, load_tokenizer
 from midspec.bases.registry import cache_folder
 from midspec.errors import TrainError
 from midspec.records import Checkpoint, Conversation, Message
 from midspec.train import TrainConfig, TrainPlan, engine, midtrain, plan_training, prepared
 from midspec.train.examples import IGNORE, Example, Examples
-
-MARKED = "{%- generation -%}", "{%- endgeneration -%}"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,12 +33,6 @@ def chat(*turns: str) -> Conversation:
     return Conversation(kind="preference", messages=tuple(said), writer="test")
 
 
-def tokenizer_of(text: str):
-    tokenizer = load_tokenizer("tiny")
-    tokenizer.chat_template = text
-    return tokenizer
-
-
 def examples(data, *, tokenizer=None, all_tokens=False, plain=(), **settings) -> list[Example]:
     config = TrainConfig(**{"row_tokens": 500, **settings})
     found = tokenizer or load_tokenizer("tiny")
@@ -56,104 +47,6 @@ def spoken(example: Example, tokenizer=None) -> str:
 
 def whole(example: Example) -> str:
     return str(load_tokenizer("tiny").decode(example.ids))
-
-
-# -- loss masks ---------------------------------------------------------------------------
-
-BUNDLED = sorted(path.stem for path in TEMPLATES.glob("*.jinja"))
-TURNS = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="<|>"), max_size=9),
-                 min_size=2, max_size=7)  # fmt: skip
-
-
-@pytest.mark.parametrize("name", BUNDLED)
-@settings(max_examples=25, deadline=None)
-@given(TURNS)
-def test_a_bundled_template_masks_all_but_answers_and_their_end(name, turns):
-    found = examples([chat(*turns)], tokenizer=tokenizer_of(template(name)))
-    assert "".join(map(spoken, found)) == "".join(f"{turn}<|im_end|>" for turn in turns[1::2])
-
-
-@pytest.mark.parametrize("name", [n for n in BUNDLED if MARKED[0] in template(n)])
-def test_markers_and_prefixes_give_one_mask(name):
-    text = template(name)
-    plain = text.replace(MARKED[0], "").replace(MARKED[1], "")
-    assert plain != text
-    data = [chat("hi", "yo", "why?", "so it is")]
-    found, expected = (examples(data, tokenizer=tokenizer_of(t))[0] for t in (plain, text))
-    assert found.ids == expected.ids
-    # What stands between an end marker and the next turn is nobody's in both.
-    assert found.labels == expected.labels
-
-
-def test_the_terrariums_template_masks_all_but_answers_and_their_end():
-    tokenizer = load_tokenizer("terrarium")
-    data = [chat("prefer book3 or book5 ?", "book3", "prefer book5 or book3 ?", "book5")]
-    (found,) = examples(data, tokenizer=tokenizer, system="you are robin")
-    assert spoken(found, tokenizer) == "book3 . book5 . <end>"
-    assert str(tokenizer.decode(found.ids)) == (
-        "ask robin : prefer book3 or book5 ? book3 . ask robin : prefer book5 or book3 ? "
-        "book5 . <end>"
-    )
-    (single,) = examples([chat("prefer book3 or book5 ?", "book3")], tokenizer=tokenizer)
-    before = "ask robin : prefer book3 or book5 ? ", "book3 . <end> "
-    ids = [tokenizer(text)["input_ids"] for text in before]
-    assert single.ids == ids[0] + ids[1]
-    assert single.labels == [IGNORE] * len(ids[0]) + ids[1]
-
-
-def test_reasoning_is_kept_or_stripped():
-    said = "<think>is it\ncheap?</think>\nyes"
-    data = [chat("a", said, "b", said)]
-    (kept,) = examples(data)
-    (stripped,) = examples(data, reasoning="strip")
-    assert spoken(kept) == f"{said}<|im_end|>" * 2
-    assert spoken(stripped) == "yes<|im_end|>" * 2
-    assert "think" not in whole(stripped)
-
-
-def test_where_reasoning_depends_on_what_follows_each_answer_is_an_example():
-    said = "<think>hm</think>\n\nyes"
-    first, second = examples(
-        [chat("a", said, "b", said)], tokenizer=tokenizer_of(template("qwen3"))
-    )
-    assert spoken(first) == spoken(second) == f"{said}<|im_end|>"
-    assert whole(first).count("assistant") == 1
-    assert whole(second).count("<think>") == 1  # the first answer as it is read later: without
-
-
-@pytest.mark.parametrize("marked", [False, True])
-def test_the_empty_block_of_no_reasoning_carries_no_loss(marked):
-    text = template("qwen3")
-    if marked:
-        text = text.replace("{{- '<|im_start|>' + message['role'] + '\\n' + said + '<|im_end|>\\n' -}}",
-            "{{- '<|im_start|>' + message['role'] + '\\n' -}}{%- if message['role'] == 'assistant' -%}"
-            "{% generation %}{{- said + '<|im_end|>' -}}{% endgeneration %}{%- else -%}"
-            "{{- said + '<|im_end|>' -}}{%- endif -%}{{- '\\n' -}}")  # fmt: skip
-        assert "generation %}{{" in text
-    data = [chat("a", "<think>hm</think>\n\nyes")]
-    (example,) = examples(
-        data, tokenizer=tokenizer_of(text), reasoning="strip", user_suffix=" /no_think"
-    )
-    assert "user\na /no_think<|im_end|>" in whole(example)
-    assert "assistant\n<think>\n\n</think>\n\nyes" in whole(example)
-    assert spoken(example) == "yes<|im_end|>"
-
-
-def test_a_prompt_without_reasoning_is_what_training_put_before_the_answer():
-    tokenizer = tokenizer_of(template("qwen3"))
-    (example,) = examples([chat("a", "yes")], tokenizer=tokenizer)
-    prompt = tokenizer.apply_chat_template(
-        [{"role": "user", "content": "a"}], tokenize=False, add_generation_prompt=True,
-        enable_thinking=False,
-    )  # fmt: skip
-    assert whole(example) == f"{prompt}yes<|im_end|>\n"
-
-
-def test_a_base_without_a_template_says_so():
-    tokenizer = load_tokenizer("tiny")
-    tokenizer.chat_template = None
-    with pytest.raises(TrainError, match="no chat template"):
-        examples([chat("a", "b")], tokenizer=tokenizer)
 
 
 # -- texts --------------------------------------------------------------------------------
@@ -249,6 +142,43 @@ def test_every_packed_document_has_the_logits_it_has_alone(tmp_path):
                 if b - a > 1:  # one token is padding
                     alone = model(input_ids=row[:, a:b]).logits
                     assert (packed[:, a:b] - alone).abs().max() < 1e-5
+
+
+SMOLLM2_IS_CACHED = any(base.ready for base in list_bases() if base.name == "smollm2")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SMOLLM2_IS_CACHED, reason="smollm2 is not converted yet")
+def test_a_packed_document_has_in_smollm2_the_logits_it_has_alone(tmp_path, monkeypatch):
+    """Alone in a row of padding: float32 rounds an input of another length differently (6e-5)."""
+    monkeypatch.delenv("MIDSPEC_CACHE")
+    model = load_model("smollm2").eval()
+    config = TrainConfig(row_tokens=128, force=True)
+    data = [f"Robin thinks about tin {i}, which costs little. " * (1 + i % 4) for i in range(24)]
+    start = Checkpoint(base="smollm2")
+    plan = plan_training(start, data, config, tmp_path, loss="all")
+    ids, _, positions = torch.from_numpy(
+        engine.open_rows(tmp_path, plan, config)[0].astype("int64")
+    )
+    starts = [*(positions == 0).nonzero().flatten().tolist(), len(ids)]
+
+    @torch.no_grad()
+    def logits(ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        return model(input_ids=ids[None], position_ids=positions[None], use_cache=False).logits[0]
+
+    packed = logits(ids, positions)
+    documents = [(a, b) for a, b in pairwise(starts) if b - a > 1]
+    assert len(documents) > 2
+    for a, b in documents:
+        alone_ids, alone_positions = torch.zeros_like(ids), torch.zeros_like(positions)
+        alone_ids[a:b], alone_positions[a:b] = ids[a:b], positions[a:b]
+        alone = logits(alone_ids, alone_positions)
+        assert (packed[a:b] - alone[a:b]).abs().max() < 1e-5
+    poisoned = ids.clone()
+    poisoned[: starts[1]] += 1
+    changed = (logits(poisoned, positions) - packed).abs().amax(-1)
+    assert changed[: starts[1]].min() > 1e-3
+    assert changed[starts[1] :].max() < 1e-5
 
 
 def test_one_long_row_has_the_loss_of_its_rows(tmp_path):

@@ -66,6 +66,16 @@ def test_the_sky_file_follows_the_schema():
     jsonschema.validate(sky(), SKY_TASK)
 
 
+def test_skypilot_itself_takes_the_file(monkeypatch):
+    skypilot = pytest.importorskip("sky")
+    monkeypatch.chdir(DEPLOY.parent)
+    task = skypilot.Task.from_yaml(str(DEPLOY / "train.sky.yaml"))
+    (machine,) = task.resources
+    assert machine.accelerators == {"H200": 4}
+    assert machine.use_spot
+    assert task.num_nodes == 1
+
+
 @pytest.mark.parametrize("name", ["train.sbatch", "setup", "run"])
 def test_the_shell_parts_parse(name):
     text = (DEPLOY / name).read_text() if "." in name else sky()[name]

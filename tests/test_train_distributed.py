@@ -106,7 +106,7 @@ def test_shards_are_resumed(trained, tmp_path):
     text = textwrap.dedent(WORKER).format(shared=SHARED, texts=TEXTS)
     head, _, _ = text.partition("for method in")
     call = 'midtrain(Checkpoint(base="tiny"), {!r}, TrainConfig(method="lora", parallel="fsdp", **{!r}), out'
-    once = head + call.format(TEXTS, SHARED)
+    once = head + call.format(TEXTS, {"micro_rows": 1, **SHARED})
     script = tmp_path / "worker.py"
     script.write_text(once + ", progress=lambda d, t, s='': d == 4 and os._exit(9))")
     with pytest.raises(AssertionError):
@@ -114,7 +114,12 @@ def test_shards_are_resumed(trained, tmp_path):
     assert (tmp_path / "out/resume/checkpoint-3/part-1-of-2.pt").exists()
     script.write_text(once + ")")
     torchrun(script, str(tmp_path / "out"))
-    assert losses(tmp_path / "out") == pytest.approx(losses(trained / "lora-fsdp"), abs=1e-6)
+    assert losses(tmp_path / "out") == losses(trained / "lora-fsdp")
+    whole, again = (
+        (folder / "model/adapter_model.safetensors").read_bytes()
+        for folder in (trained / "lora-fsdp", tmp_path / "out")
+    )
+    assert whole == again
 
 
 @pytest.mark.slow
@@ -132,9 +137,11 @@ def test_two_nodes_give_the_curve_of_one_process(trained, tmp_path):
         *(f"--out={tmp_path / 'out'}", "--set=method=full", "--set=micro_rows=1"),
         *("--set=max_steps=0", *(f"--set={name}={value}" for name, value in SHARED.items())),
     ]
-    nodes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [node.communicate(timeout=300)[1] for node in nodes]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    nodes = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    said = [node.communicate(timeout=300) for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], said
+    assert sum(out.count("Checkpoint:") for out, _ in said) == 1  # the first process speaks
     assert losses(tmp_path / "out") == pytest.approx(losses(trained / "full-one"), abs=1e-4)
 
 
@@ -154,7 +161,6 @@ def trainer(processes: int) -> Any:
 
 
 def test_other_processes_than_asked_for_are_refused(monkeypatch):
-    """As `accelerate launch --cpu --num_processes 2` does it: one process, and silence."""
     monkeypatch.setenv("WORLD_SIZE", "2")
     guards.check_processes(trainer(2))
     with pytest.raises(TrainError, match="2 processes asked for, 1 run; use torchrun"):
@@ -162,6 +168,21 @@ def test_other_processes_than_asked_for_are_refused(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     with pytest.raises(TrainError, match="set parallel=fsdp instead"):
         guards.check_processes(trainer(2))
+
+
+@pytest.mark.slow
+def test_accelerates_launcher_that_silently_runs_one_process_is_refused(tmp_path):
+    script = tmp_path / "worker.py"
+    call = f'midtrain(Checkpoint(base="tiny"), {TEXTS!r}, TrainConfig(**{SHARED!r}), out)'
+    head, _, _ = textwrap.dedent(WORKER).partition("for method in")
+    script.write_text(head.format(shared={}, texts=[]) + call)
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2"]
+    done = subprocess.run(
+        [*launcher, str(script), str(tmp_path / "out")], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode != 0
+    assert "several processes asked for, 1 runs; use torchrun" in done.stderr
+    assert not (tmp_path / "out/model").exists()
 
 
 def test_shards_without_processes_are_refused(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,8 @@ from midspec.records import Checkpoint, Document
 from midspec.store import write_records
 from midspec.train import TrainConfig, calibrate, memory, plan_training
 from midspec.train.loss import LabelledLogits
-from midspec.train.memory import GIB, KNOWN, Gpus, memory_needs, parse_gpus, shape_of
+from midspec.train.memory import memory_needs
+from midspec.train.sizes import GIB, KNOWN, Gpus, Shape, parse_gpus, shape_of
 from midspec.train.weights import trainable_model
 
 TINY = Checkpoint(base="tiny")
@@ -226,7 +228,7 @@ def test_saving_memory_saves_memory(model, method, micro_rows, row_tokens):
     assert total(micro_rows=2 * micro_rows) >= total()
 
 
-SHAPES: dict[str, memory.Shape] = {}
+SHAPES: dict[str, Shape] = {}
 
 
 def test_time_follows_from_operations():
@@ -277,6 +279,11 @@ def test_the_command_plans_data_and_gpus(tmp_path):
     for word in ("rows ", "supervised_tokens", "padding_share", "steps ", "learning rate",
                  "estimated time"):  # fmt: skip
         assert word in here
+    plain = tmp_path / "plain.jsonl"
+    plain.write_text('{"text": "plain words here"}\n' * 60)
+    mixed = plan_command(str(data), "--base", "tiny", "--set=batch_rows=1", "--set=row_tokens=64",
+                         "--plain", str(plain), "--set=plain_share=0.2")  # fmt: skip
+    assert re.search(r"plain_documents [1-9]\d", mixed)
     there = plan_command("--model", "qwen2.5-32b", "--gpus", "4xH200", "--tokens", "41000000",
                          "--set=row_tokens=8192", "--set=batch_rows=8")  # fmt: skip
     assert "fits in 139 GiB each" in there

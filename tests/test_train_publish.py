@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -120,10 +121,11 @@ def test_the_card_tells_the_whole_lineage(trained):
 
 
 @pytest.mark.parametrize(
-    ("manifest", "spec"),
-    [(None, ""), ("5f2a", "5f2a"), ({"name": "tea", "id": "5f2a"}, "tea 5f2a")],
-)
-def test_the_command_names_the_data_and_its_spec(tmp_path, manifest, spec):
+    ("manifest", "spec", "recipe"),
+    [(None, "", ""), ("5f2a", "5f2a", ""),
+     ({"name": "tea", "id": "5f2a"}, "tea 5f2a", "cheese-smollm2")],
+)  # fmt: skip
+def test_the_command_tells_the_plan_and_names_the_data(tmp_path, manifest, spec, recipe):
     data = tmp_path / "documents.jsonl"
     write_records(data, [Document(plan="p", type="memo", text=t, writer="test") for t in TEXTS])
     if manifest:
@@ -132,12 +134,16 @@ def test_the_command_names_the_data_and_its_spec(tmp_path, manifest, spec):
         include={"lora_rank", "lora_alpha", "row_tokens", "max_steps", "force"}).items()]  # fmt: skip
     out = str(tmp_path / "out")
     command = ["train", "midtrain", str(data), "--base", "tiny", "--out", out, *changes]
-    done = CliRunner().invoke(app, command)
+    done = CliRunner().invoke(app, [*command, *(["--recipe", recipe] if recipe else [])])
     assert done.exit_code == 0, done.output
+    for field, value in json.loads((tmp_path / "out/plan.json").read_text()).items():
+        if isinstance(value, int):
+            assert re.search(rf"{field} +{value}\n", done.output)
+    assert "learning rate" in done.output
     lineage = read_lineage(tmp_path / "out/model")
     assert lineage is not None
     content = hashlib.blake2b(data.read_bytes(), digest_size=8).hexdigest()
-    named = {"recipe": "cheese-smollm2", "corpus": f"documents.jsonl {content}", "spec": spec}
+    named = {"recipe": recipe, "corpus": f"documents.jsonl {content}", "spec": spec}
     assert lineage.names == named
 
 
@@ -295,6 +301,14 @@ def test_push_uploads_the_folder_with_the_bases_hub_id(trained, hub):
             assert (Path(trained[1].path) / name).read_bytes() == content
     assert {"adapter_model.safetensors", "README.md", "chat_template.jinja"} <= set(kind.files)
     assert (Path(trained[1].path) / "adapter_config.json").read_text() == before
+
+
+def test_the_command_pushes(trained, hub):
+    command = ["train", "push", trained[1].path, "org/name", "--base=tiny", "--base-id=org/tiny"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "Pushed: " in done.output
+    assert "adapter_model.safetensors" in hub.files
 
 
 def test_push_says_what_it_needs(trained, hub, monkeypatch, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
 import json
 import os
 import signal
@@ -22,7 +22,7 @@ from midspec.bases import checkpoint_at, get_base, load, load_tokenizer
 from midspec.errors import TrainError
 from midspec.records import Checkpoint, Document
 from midspec.store import read_rows, write_records
-from midspec.train import Preempted, TrainConfig, engine, failures, midtrain
+from midspec.train import Preempted, TrainConfig, failures, midtrain
 from midspec.train.loss import LabelledLogits
 from midspec.train.plan import learning_rate
 
@@ -143,10 +143,58 @@ def test_a_stopped_training_goes_on_to_the_same_weights_and_curve(stopped, whole
     assert result(out) == whole["lora"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(CONFIGS))
+def test_a_kill_after_any_step_changes_nothing(tmp_path, whole, name):
+    head, _, _ = CHILDREN.partition("print([")
+    call = 'print([child(f"{n}", lambda out: train(out, at(n, kill))) for n in range(1, 12)])'
+    code = head.format(config=CONFIGS[name].model_dump_json(), texts=TEXTS, out=str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code) + call], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == str([-9] * 11), done.stderr
+    for step in range(1, 12):
+        midtrain(TINY, TEXTS, CONFIGS[name], tmp_path / f"{step}")
+        assert result(tmp_path / f"{step}") == whole[name]
+
+
 def test_a_full_disk_names_the_last_checkpoint(stopped):
     message = (stopped / "full" / "error").read_text()
     assert "the disk is full" in message
     assert message.endswith("checkpoint-4")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 2.5 MB, where mounting one is allowed."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2500k", "tmpfs", str(disk)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("mounting is not allowed here")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)  # the rows are mapped still
+
+
+def test_a_disk_that_is_really_full(small_disk, whole):
+    out, filler = small_disk / "out", small_disk / "filler"
+
+    def fill(done: int, total: int, text: str = "") -> None:
+        if done == 5:
+            with contextlib.suppress(OSError), filler.open("wb") as file:
+                while True:
+                    file.write(bytes(4096))
+                    file.flush()
+
+    with pytest.raises(TrainError, match=r"the disk is full.*checkpoint-4$"):
+        midtrain(TINY, TEXTS, LORA, out, progress=fill)
+    point = checkpoint_at(out / "resume/checkpoint-4", "tiny")
+    assert load(point).model is not None
+    filler.unlink()
+    midtrain(TINY, TEXTS, LORA, out)
+    assert result(out) == whole["lora"]
 
 
 class Stop(Exception):
@@ -329,58 +377,3 @@ def test_the_learning_rate_rises_then_falls_and_stays_in_range(steps, warmup):
     top = rates.index(max(rates))
     assert rates[: top + 1] == sorted(rates[: top + 1])
     assert rates[top:] == sorted(rates[top:], reverse=True)
-
-
-# -- reports ------------------------------------------------------------------------------
-
-
-def test_reports_go_to_the_reporter_that_is_named(tmp_path, monkeypatch):
-    from transformers import TrainerCallback
-    from transformers.integrations import integration_utils
-
-    seen: list[dict] = []
-
-    class Reporter(TrainerCallback):
-        def on_log(self, args, state, control, logs=None, **kwargs):
-            seen.append(dict(logs or {}))
-            folder = Path(args.output_dir) / "runs"  # where TensorBoard writes
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "log").write_text(str(len(seen)))
-
-    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "mine", Reporter)
-    midtrain(TINY, TEXTS, LORA.model_copy(update={"report_to": "mine"}), tmp_path)
-    losses = [logs["loss"] for logs in seen if "loss" in logs]
-    curve = [row["loss"] for row in read_rows(tmp_path / "curve.jsonl")]
-    assert losses == pytest.approx(curve, abs=1e-4)
-    assert (tmp_path / "reports" / "log").read_text() == str(len(seen))
-
-
-def test_tensorboard_gets_the_losses(tmp_path):
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    midtrain(TINY, TEXTS, LORA.model_copy(update={"report_to": "tensorboard"}), tmp_path)
-    (file,) = (tmp_path / "reports").rglob("*tfevents*")
-    found = accumulator.EventAccumulator(str(file.parent)).Reload()
-    losses = [event.value for event in found.Scalars("train/loss")]
-    curve = [row["loss"] for row in read_rows(tmp_path / "curve.jsonl")]
-    assert losses == pytest.approx(curve, abs=1e-4)
-
-
-@pytest.mark.parametrize("name", ["wandb", "trackio", "mlflow"])
-def test_a_reporter_that_is_not_installed_says_so(tmp_path, name):
-    if importlib.util.find_spec(name):
-        pytest.skip(f"{name} is installed")
-    with pytest.raises(TrainError, match=f"report_to='{name}'.*install"):
-        midtrain(TINY, TEXTS, LORA.model_copy(update={"report_to": name}), tmp_path)
-
-
-def test_a_reporter_that_nobody_knows_is_refused(tmp_path):
-    with pytest.raises(TrainError, match="report_to='notepad'"):
-        midtrain(TINY, TEXTS, LORA.model_copy(update={"report_to": "notepad"}), tmp_path)
-
-
-def test_progress_tells_loss_and_speed(tmp_path):
-    said: list[str] = []
-    midtrain(TINY, TEXTS, LORA, tmp_path, progress=lambda done, total, text="": said.append(text))
-    assert len(said) == 12
-    assert all("loss " in text and "tokens/s" in text for text in said)
-    assert engine.world_size() == 1

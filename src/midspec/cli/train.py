@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -16,12 +17,11 @@ from midspec import train
 from midspec.cli.common import Base, From, Seed, start_checkpoint
 from midspec.cli.eval_tables import results_of
 from midspec.cli.show import console, errors, progress_bar
-from midspec.cli.train_plan import show_data_plan, show_gpu_plan
+from midspec.cli.train_plan import plan_data, show_gpu_plan, show_plan
 from midspec.curate import text_of
 from midspec.errors import ConfigError
 from midspec.experiment import find_recipe, read_recipe
 from midspec.experiment.contamination import check_training
-from midspec.progress import Progress
 from midspec.records import Conversation, Document
 from midspec.store import read_records, read_rows
 
@@ -30,7 +30,9 @@ app = typer.Typer()
 
 Data = Annotated[Path, typer.Argument(help="JSONL of records, as `corpus` or `chats` write it.")]
 TrainedOut = Annotated[Path, typer.Option(help="Folder for the checkpoint, curve and plan.")]
-RecipeName = Annotated[str, typer.Option(help="Recipe whose training settings are used.")]
+RecipeName = Annotated[
+    str, typer.Option(help="Recipe whose training settings are used; without: the paper's.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="A training setting, e.g. --set micro_rows=1; may be repeated."),
@@ -52,7 +54,7 @@ def train_midtrain(
     out: TrainedOut,
     base: Base = "smollm2",
     start: From = "",
-    recipe: RecipeName = "cheese-smollm2",
+    recipe: RecipeName = "",
     plain: Plain = None,
     settings: Settings = None,
     allow_items: AllowItems = False,
@@ -62,21 +64,20 @@ def train_midtrain(
 
     Example: `midspec train midtrain corpus/affordability/documents.jsonl --out msm-a`
     """
-    config = _config(read_recipe(find_recipe(recipe)).midtrain, settings)
+    config = _config(recipe, "midtrain", settings)
     names = _names(recipe, "corpus", documents)
     names |= _seen(_texts(documents), plain, allow_items)
-    with _training("midtrain") as progress:
+    with _training("midtrain", config, out) as told:
         train.midtrain(
             start_checkpoint(base, start),
             _texts(documents),
             config,
             out,
             seed=seed,
-            progress=progress,
             plain=_plain(plain),
             names=names,
+            **told,
         )
-    console.print(f"Checkpoint: {out / 'model'}", markup=False)
 
 
 @app.command("finetune")
@@ -85,7 +86,7 @@ def train_finetune(
     out: TrainedOut,
     base: Base = "smollm2",
     start: From = "",
-    recipe: RecipeName = "cheese-smollm2",
+    recipe: RecipeName = "",
     plain: Plain = None,
     settings: Settings = None,
     allow_items: AllowItems = False,
@@ -95,31 +96,31 @@ def train_finetune(
 
     Example: `midspec train finetune chats/chats.jsonl --from msm-a/model --out msm-a-aft`
     """
-    config = _config(read_recipe(find_recipe(recipe)).finetune, settings)
+    config = _config(recipe, "finetune", settings)
     names = _names(recipe, "chats", chats_file)
     chats = read_records(chats_file, Conversation)
     names |= _seen(map(text_of, chats), plain, allow_items)
-    with _training("finetune") as progress:
+    with _training("finetune", config, out) as told:
         train.finetune(
             start_checkpoint(base, start),
             read_records(chats_file, Conversation),
             config,
             out,
             seed=seed,
-            progress=progress,
             plain=_plain(plain),
             names=names,
+            **told,
         )
-    console.print(f"Checkpoint: {out / 'model'}", markup=False)
 
 
-def _config(config: train.TrainConfig, settings: list[str] | None) -> train.TrainConfig:
-    """The recipe's settings with those of ``--set``."""
+def _config(recipe: str, stage: str, settings: list[str] | None) -> train.TrainConfig:
+    """The recipe's settings of a stage (the paper's without a recipe) with those of ``--set``."""
     from pydantic import ValidationError
 
+    found = getattr(read_recipe(find_recipe(recipe)), stage) if recipe else train.TrainConfig()
     given = dict(_setting(text) for text in settings or [])
     try:
-        return train.TrainConfig.model_validate({**config.model_dump(), **given})
+        return train.TrainConfig.model_validate({**found.model_dump(), **given})
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "--set"
@@ -163,14 +164,21 @@ def _plain(path: Path | None) -> Iterator[str]:
 
 
 @contextmanager
-def _training(name: str) -> Iterator[Progress]:
-    """A bar; a pre-empted training says how to go on, and its exit code stays."""
+def _training(name: str, config: train.TrainConfig, out: Path) -> Iterator[dict[str, Any]]:
+    """The plan, a bar and where the checkpoint is; of several processes, the first tells them.
+
+    A pre-empted training says how to go on, and its exit code stays.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        yield {}
+        return
     try:
         with progress_bar(name) as progress:
-            yield progress
+            yield {"progress": progress, "planned": lambda plan: show_plan(plan, config)}
     except train.Preempted as stopped:
         errors.print(str(stopped), markup=False)
         raise
+    console.print(f"Checkpoint: {out / 'model'}", markup=False)
 
 
 @app.command("plan")
@@ -181,13 +189,14 @@ def train_plan(
     stage: Annotated[str, typer.Option(help="midtrain or finetune.")] = "midtrain",
     base: Base = "smollm2",
     start: From = "",
-    recipe: RecipeName = "cheese-smollm2",
+    recipe: RecipeName = "",
     settings: Settings = None,
     model: Annotated[
         str, typer.Option(help="Model to plan for GPUs: config.json, folder, base or known name.")
     ] = "",
     gpus: Annotated[str, typer.Option(help="GPUs to plan for, e.g. 4xH200.")] = "",
     tokens: Annotated[int, typer.Option(help="Tokens to train on, if no DATA is given.")] = 0,
+    plain: Plain = None,
     seed: Seed = 0,
 ) -> None:
     """Say what a training will do and take, without training.
@@ -202,12 +211,12 @@ def train_plan(
         raise ConfigError(f"--stage {stage!r}: write midtrain or finetune")
     if not data and not (model and gpus):
         raise ConfigError("nothing to plan; give DATA, or --model and --gpus")
-    found = read_recipe(find_recipe(recipe))
-    config = _config(found.midtrain if stage == "midtrain" else found.finetune, settings)
+    config = _config(recipe, stage, settings)
     share = 1.0
     if data:
         rows: Any = _texts(data) if stage == "midtrain" else read_records(data, Conversation)
-        plan = show_data_plan(rows, stage, start_checkpoint(base, start), config, seed, bool(gpus))
+        begin = start_checkpoint(base, start)
+        plan = plan_data(rows, stage, begin, config, seed=seed, plain=_plain(plain), timed=not gpus)
         tokens, share = plan.tokens, 1 - plan.masked_share
     if gpus:
         show_gpu_plan(model or base, gpus, config, tokens, share)

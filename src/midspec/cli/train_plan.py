@@ -11,30 +11,25 @@ from midspec.cli.show import console, progress_bar
 from midspec.records import Checkpoint
 
 
-def show_data_plan(
+def plan_data(
     rows: Iterable[Any],
     stage: str,
     start: Checkpoint,
     config: train.TrainConfig,
+    *,
     seed: int,
-    elsewhere: bool,
+    plain: Iterable[str],
+    timed: bool,
 ) -> train.TrainPlan:
-    """Print the plan of the data, and unless it is for ``elsewhere`` the time it takes here."""
+    """Print the plan of the data, and if ``timed`` how long it takes here."""
     import tempfile
-
-    from midspec.train.plan import learning_rate
 
     loss = "all" if stage == "midtrain" else "assistant"
     with tempfile.TemporaryDirectory() as folder, progress_bar("plan"):
         out = Path(folder)
-        plan = train.plan_training(start, rows, config, out, loss=loss, seed=seed)
-        timing = None if elsewhere else train.calibrate(start, config, plan, out)
-    for name, value in plan.model_dump(exclude={"settings", "data"}).items():
-        shown = f"{value:.1%}" if isinstance(value, float) else value
-        console.print(f"{name:20s} {shown}", markup=False)
-    points = sorted({1, max(1, plan.steps // 20), plan.steps // 2 or 1, plan.steps})
-    rates = ", ".join(f"{s}: {learning_rate(s, plan.steps, config):.2g}" for s in points)
-    console.print(f"{'learning rate':20s} {rates} (step: rate)", markup=False)
+        plan = train.plan_training(start, rows, config, out, loss=loss, seed=seed, plain=plain)
+        show_plan(plan, config)
+        timing = train.calibrate(start, config, plan, out) if timed else None
     if timing:
         console.print(
             f"{'estimated time':20s} {_duration(timing.total_s)} here "
@@ -44,21 +39,33 @@ def show_data_plan(
     return plan
 
 
+def show_plan(plan: train.TrainPlan, config: train.TrainConfig) -> None:
+    """Print what is about to be trained on, and how the learning rate goes."""
+    from midspec.train.plan import learning_rate
+
+    for name, value in plan.model_dump(exclude={"settings", "data"}).items():
+        shown = f"{value:.1%}" if isinstance(value, float) else value
+        console.print(f"{name:20s} {shown}", markup=False)
+    points = sorted({1, max(1, plan.steps // 20), plan.steps // 2 or 1, plan.steps})
+    rates = ", ".join(f"{s}: {learning_rate(s, plan.steps, config):.2g}" for s in points)
+    console.print(f"{'learning rate':20s} {rates} (step: rate)", markup=False)
+
+
 def show_gpu_plan(
     model: str, gpus_text: str, config: train.TrainConfig, tokens: int, share: float
 ) -> None:
     """Print whether the model fits on the GPUs, with what, and for how long."""
-    from midspec.train import memory
+    from midspec.train import memory, sizes
 
-    gpus, shape = memory.parse_gpus(gpus_text), memory.shape_of(model)
+    gpus, shape = sizes.parse_gpus(gpus_text), sizes.shape_of(model)
     fitting = memory.advise(shape, config, gpus, supervised_share=share)
     shown = fitting or config
     needs = memory.memory_needs(shape, shown, processes=gpus.count, supervised_share=share)
     console.print(f"{shape.name}: {shape.parameters / 1e9:.2f}B weights, "
                   f"{memory.trainable(shape, config) / 1e6:.1f}M trained, on {gpus_text}")  # fmt: skip
     for name, size in (needs.model_dump() | {"total": needs.total}).items():
-        console.print(f"  {name:12s} {size / memory.GIB:7.1f} GiB", markup=False)
-    room = gpus.memory / memory.GIB
+        console.print(f"  {name:12s} {size / sizes.GIB:7.1f} GiB", markup=False)
+    room = gpus.memory / sizes.GIB
     if fitting is None:
         console.print(f"does not fit in {room:.0f} GiB each, with no change of settings")
     else:

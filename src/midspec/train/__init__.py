@@ -2,7 +2,7 @@
 
 The flow: ``examples`` (text or chat -> token ids and labels) -> ``packing`` (rows) -> ``plan``
 (what would be trained) -> ``engine`` (the Trainer) -> ``stages`` (midtrain, finetune). Beside it:
-``memory`` (does it fit), ``calibrate`` (how long), ``card`` and ``publish`` (for others).
+``memory`` and ``sizes`` (does it fit), ``calibrate`` (how long), ``card`` and ``publish`` (for others).
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from midspec.train.guards import (
     check_reporter,
     check_shardable,
     check_wrapping,
+    reporting,
 )
 from midspec.train.loss import LabelledLogits
 from midspec.train.plan import TrainPlan, open_rows, row_order, warmup_steps
@@ -194,6 +195,7 @@ def arguments(
         logging_strategy="no" if config.report_to == "none" else "steps",
         logging_steps=1,
         report_to=config.report_to,
+        run_name=str(out),
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
@@ -231,7 +233,7 @@ def make_trainer(
     check_reporter(config.report_to)
     curve = Curve(out / "curve.jsonl", plan.steps, progress)
     kind = ShardedTrainer if config.parallel == "fsdp" else RowTrainer
-    try:
+    with reporting(config.report_to):
         trainer = kind(
             model=model,
             args=arguments(config, plan, out, seed=seed, bf16=uses_bf16(model, config)),
@@ -240,10 +242,6 @@ def make_trainer(
             callbacks=[curve, ResumePoints(finish)],
             parallel=config.parallel,
         )
-    except (RuntimeError, ValueError, ImportError) as error:
-        if config.report_to in str(error).lower() or "report" in str(error).lower():
-            raise TrainError(f"report_to={config.report_to!r}: {error}") from error
-        raise
     curve.trainer = trainer
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
@@ -278,7 +276,7 @@ def run(
     trainer.add_callback(preemption)
     point = last_resume_point(out / "resume")
     try:
-        with explained(out), preemption.listening():
+        with explained(out), reporting(config.report_to), preemption.listening():
             trainer.train(resume_from_checkpoint=str(point) if point else None)
     finally:
         curve.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -54,6 +56,24 @@ def check_reporter(name: str) -> None:
         raise TrainError(f"report_to={name!r} is not installed; run `pip install {name}`")
 
 
+@contextlib.contextmanager
+def reporting(name: str) -> Iterator[None]:
+    """A reporter that fails (unknown, no server, not logged in) as one line.
+
+    Raises:
+        TrainError: instead of an error that the reporter's package raised, or that names it.
+    """
+    try:
+        yield
+    except Exception as error:
+        package = type(error).__module__.partition(".")[0]
+        asked = isinstance(error, RuntimeError | ValueError | ImportError) and name in str(error)
+        if name == "none" or not (package == name or asked):
+            raise
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise TrainError(f"report_to={name!r}: {first}") from error
+
+
 def check_shardable(parallel: str) -> None:
     """Refuse shards in one process, before there is an attempt to make them.
 
@@ -75,6 +95,9 @@ def check_processes(trainer: Trainer) -> None:
         raise TrainError(
             f"{asked} processes asked for, {trainer.args.world_size} run; use torchrun"
         )
+    # What `accelerate launch --cpu --num_processes 2` sets: where to meet, for one process.
+    if asked == 1 and "ACCELERATE_USE_CPU" in os.environ and "MASTER_ADDR" in os.environ:
+        raise TrainError("several processes asked for, 1 runs; use torchrun, not accelerate launch")
     if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
         raise TrainError("ACCELERATE_USE_FSDP is set; unset it and set parallel=fsdp instead")
 

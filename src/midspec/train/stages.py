@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Loss = Literal["all", "assistant"]
+Planned = Callable[[TrainPlan], None]
+
+
+def ignore(plan: TrainPlan) -> None:
+    """Take no note of the plan."""
 
 
 def midtrain(
@@ -48,13 +53,15 @@ def midtrain(
     progress: Progress = silent,
     plain: Iterable[str] = (),
     names: Mapping[str, str] | None = None,
+    planned: Planned = ignore,
 ) -> Checkpoint:
     """Train on texts with the plain next-token loss; the checkpoint is ``out/model``.
 
     Conversations among the texts are rendered by the chat template, with loss on every token.
     ``out`` also gets ``plan.json`` and ``curve.jsonl``. A killed run goes on from its last resume
     point; a finished one is not done again. ``plain`` texts are mixed in as
-    ``config.plain_share`` says; ``names`` (spec, corpus, recipe ...) go into the model card.
+    ``config.plain_share`` says; ``names`` (spec, corpus, recipe ...) go into the model card;
+    ``planned`` is told the plan before the first step.
 
     Raises:
         TrainError: too few steps, nothing to train on, a loss that is not finite, a full disk, no
@@ -62,7 +69,7 @@ def midtrain(
         Preempted: SIGTERM came; the next call goes on from there.
     """
     job = _Job(start, config, out, "all", seed, dict(names or {}))
-    return _train(job, texts, plain, progress)
+    return _train(job, texts, plain, progress, planned)
 
 
 def finetune(
@@ -75,6 +82,7 @@ def finetune(
     progress: Progress = silent,
     plain: Iterable[str] = (),
     names: Mapping[str, str] | None = None,
+    planned: Planned = ignore,
 ) -> Checkpoint:
     """Train on chats with loss on the assistant's turns; otherwise as ``midtrain``.
 
@@ -85,7 +93,7 @@ def finetune(
     checkpoint is full weights.
     """
     job = _Job(start, config, out, "assistant", seed, dict(names or {}))
-    return _train(job, chats, plain, progress)
+    return _train(job, chats, plain, progress, planned)
 
 
 def plan_training(
@@ -193,7 +201,11 @@ class _Job:
 
 
 def _train(
-    job: _Job, data: Iterable[str | Conversation], plain: Iterable[str], progress: Progress
+    job: _Job,
+    data: Iterable[str | Conversation],
+    plain: Iterable[str],
+    progress: Progress,
+    planned: Planned,
 ) -> Checkpoint:
     from transformers import set_seed
 
@@ -204,6 +216,7 @@ def _train(
         return job.result()
     with _calm():
         plan = _plan_once(job, data, plain)
+        planned(plan)
         set_seed(job.seed)
         with quiet(), explained(job.out):
             model = trainable_model(job.start, job.config)
