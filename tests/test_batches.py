@@ -38,6 +38,7 @@ from midspec.llm.batches import BatchConfig
 from midspec.llm.inspect_writer import InspectWriter
 from midspec.llm.wire import _HOLES, _SEED, _SYSTEM, _USER, Wire, read, to_json
 from midspec.records import Spec
+from midspec.store import read_rows
 from tests.provider import KEY, Provider, running
 
 SPEC = Spec(
@@ -401,6 +402,35 @@ def test_a_lost_answer_to_a_submit_makes_no_second_batch(
 ) -> None:
     provider.change(rate_create_drop=1.0)
     found = ask_all(name, numbered(10), tmp_path / "j", batches=tmp_path / "s")
+    assert {reply.stop for reply in found} == {"stop"}
+    assert len(provider.rows("batch")) == 1
+
+
+@pytest.mark.parametrize("name", NAMES[:2])
+def test_a_submit_whose_connection_is_cut_is_repeated(
+    provider: Provider, tmp_path: Path, name: str
+) -> None:
+    """Made or not before the cut, and the list of batches cut off as well: one batch each."""
+    provider.change(rate_create_lost=0.4, rate_create_drop=0.3, rate_list_drop=0.4)
+    for i in range(5):
+        found = ask_all(name, numbered(3, seed=i), tmp_path / "j", batches=tmp_path / "s")
+        assert {reply.stop for reply in found} == {"stop"}
+    assert len(provider.rows("batch")) == 5
+    events = Counter(row["event"] for row in read_rows(tmp_path / "s" / "book.jsonl"))
+    assert events == {"intent": 5, "submitted": 5, "collected": 5}
+
+
+@pytest.mark.parametrize("name", NAMES[:2])
+def test_a_network_that_stays_away_at_a_submit_ends_the_run_and_the_next_finds_the_batch(
+    provider: Provider, tmp_path: Path, name: str
+) -> None:
+    provider.change(rate_create_drop=1.0, rate_list_drop=1.0)
+    hasty = Patience(max_retries=2, backoff_s=0.01)
+    with pytest.raises(WriterError, match=r"cannot be reached.*_BASE_URL, then run again to go on"):
+        ask_all(name, numbered(4), tmp_path / "j", batches=tmp_path / "s", patience=hasty)
+    assert len(provider.rows("batch")) == 1
+    provider.change(rate_create_drop=0.0, rate_list_drop=0.0)
+    found = ask_all(name, numbered(4), tmp_path / "j", batches=tmp_path / "s")
     assert {reply.stop for reply in found} == {"stop"}
     assert len(provider.rows("batch")) == 1
 

@@ -316,6 +316,7 @@ def test_similar_compares_with_kept_ones_only_and_survives_a_restart() -> None:
         assert one.find_or_add([(x, x) for x in "de"]) == ["c", "a"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from("abcdefgh"), max_size=12), st.integers(0, 12))
 def test_similar_does_not_depend_on_batches(texts: list[str], cut: int) -> None:
     pairs = [(str(i), text) for i, text in enumerate(texts)]

@@ -16,7 +16,7 @@ import pytest
 
 from midspec.corpus import Tally
 from midspec.errors import SpecError
-from midspec.llm import Patience, read_prices
+from midspec.llm import Patience, prompts, read_prices
 from midspec.records import Document, Plan
 from midspec.spec import read_spec
 from midspec.store import read_records, read_rows
@@ -96,6 +96,31 @@ def test_documents_come_with_critique_and_without(
     again = corpus("write", spec, out, critique, "--no-embed", "--judge", MODEL)
     assert "requested 6 = kept 6" in again.stdout
     assert server.core.seen == before
+
+
+def test_an_edited_prompt_redoes_what_it_touches_and_nothing_else(
+    server: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The prompt of revisions is edited: plan, drafts and critiques stay, revisions are new."""
+    spec, out = spec_at(tmp_path, SPECS["windows"]), tmp_path / "o"
+    corpus("write", spec, out, "--no-embed")
+    kept = [(out / name).read_bytes() for name in ("plan-replies.jsonl", "replies.jsonl")]
+    n_revised, before = kept[1].count(b"\n") - 12, server.core.seen
+    assert 0 < n_revised <= 6
+    usual = prompts._read
+    edit = lambda name: usual(name) + ("\nBe brief." if name == "corpus/rewrite" else "")  # noqa: E731
+    monkeypatch.setattr(prompts, "_read", edit)
+    prompts.prompt_hash.cache_clear()
+    try:
+        corpus("write", spec, out, "--no-embed")
+    finally:
+        monkeypatch.undo()
+        prompts.prompt_hash.cache_clear()
+    assert server.core.seen - before == n_revised
+    assert (out / "plan-replies.jsonl").read_bytes() == kept[0]
+    journal = (out / "replies.jsonl").read_bytes()
+    assert journal.startswith(kept[1])
+    assert journal.count(b"\n") == kept[1].count(b"\n") + n_revised
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -1,46 +1,60 @@
-"""Generation that is killed at random moments loses nothing and pays for nothing twice.
+"""A corpus whose command is killed at random moments loses nothing and pays for nothing twice.
 
-The proof is the server's log: what it answered, and which batches it was given.
+The proof is the server's log: what it answered, and which batches it was given. What comes out in
+the end is, byte for byte, the corpus of a run that nobody disturbed.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import multiprocessing
 import random
 import time
+from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from midspec.llm import Reply, messages
+from midspec.llm import Reply
 from midspec.store import read_records
-from tests.provider import running
-from tests.provider.job import request, run_job
-from tests.provider.settings import digest_of
+from tests.provider import Provider, running
+from tests.provider.job import CONCURRENCY, write_corpus
 
 NAMES = ["anthropic/claude-sonnet-4-5", "openai/gpt-4.1"]
-CONCURRENCY = 8
 LOG = logging.getLogger(__name__)  # pytest -o log_cli=true --log-cli-level=INFO: the figures
 # Inspect imports every package that registers with it: 2 s of a job's start, spent once here.
 PRELOAD = ["tests.provider.job", "inspect_evals._registry", "inspect_ai.model._providers.openai"]
 PRELOAD += ["inspect_ai.model._providers.anthropic", "aiohttp"]
-SMALL = pytest.param(120, 4, id="120 requests, 4 kills")
-LARGE = pytest.param(2000, 20, id="2,000 requests, 20 kills", marks=pytest.mark.slow)
+SMALL = pytest.param(60, 4, id="60 documents, 4 kills")
+LARGE = pytest.param(2000, 20, id="2,000 documents, 20 kills", marks=pytest.mark.slow)
+Start = Callable[..., BaseProcess]
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a run without kills made."""
+
+    documents: bytes
+    tally: dict[str, Any]
+    n_requests: int
 
 
 @pytest.fixture(scope="module")
-def start() -> Iterator[Callable[..., BaseProcess]]:
-    """Starts a job in a new process; libraries are imported once for all of them."""
+def start() -> Iterator[Start]:
+    """Starts the command in a new process; libraries are imported once for all of them."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     jobs: list[BaseProcess] = []
 
     def begin(*args: object) -> BaseProcess:
-        job = context.Process(target=run_job, args=args)
+        job = context.Process(target=write_corpus, args=args)
         job.start()
         jobs.append(job)
         return job
@@ -51,93 +65,120 @@ def start() -> Iterator[Callable[..., BaseProcess]]:
         job.join()
 
 
-def journaled(journal: Path) -> set[str]:
-    """Digests of the user texts of all requests whose reply is on disk."""
-    if not journal.exists():
-        return set()
-    whole = [line for line in journal.read_bytes().splitlines(keepends=True) if line[-1:] == b"\n"]
-    ids = {Reply.model_validate_json(line).request for line in whole}
-    return {user for id, user in USERS.items() if id in ids}
+@pytest.fixture(scope="module")
+def undisturbed(
+    start: Start, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, int], Undisturbed]:
+    @cache
+    def run(name: str, n: int) -> Undisturbed:
+        out = tmp_path_factory.mktemp("undisturbed") / "o"
+        with running() as provider:
+            finish(start(provider.url, name, n, out, 0), out)
+            return Undisturbed(*made(out), len(provider.rows("request")))
+
+    return run
 
 
-USERS = {one.id: digest_of(messages(one)[1][1]) for one in (request(i) for i in range(2000))}
+def finish(job: BaseProcess, out: Path) -> None:
+    job.join(300)
+    assert job.exitcode == 0, (out.parent / "said.txt").read_text()
 
 
-def kill_somewhere(job: BaseProcess, seen: Callable[[], int], rng: random.Random) -> bool:
-    """Kill at a random moment after the start or after the server heard of it; whether it ran."""
-    before, limit = seen(), time.monotonic() + 60
-    while rng.random() < 0.999 and seen() == before and job.is_alive():
+def made(out: Path) -> tuple[bytes, dict[str, Any]]:
+    tally = json.loads((out / "manifest.json").read_text())["tally"]
+    return (out / "documents.jsonl").read_bytes(), tally
+
+
+def kill(job: BaseProcess, seen: Callable[[], int], point: int, spread_s: float) -> None:
+    """Kill a little after the server has seen so much; soon after the start if it has already."""
+    limit, wait_s = time.monotonic() + 100, spread_s if seen() < point else 0.6
+    while seen() < point and job.is_alive():
         assert time.monotonic() < limit
         time.sleep(0.002)
-    time.sleep(rng.uniform(0, 0.25))
-    running_still = job.is_alive()
+    time.sleep(random.uniform(0, wait_s))
+    assert job.is_alive(), "it was over before it could be killed"
     job.kill()
     job.join()
-    return running_still
 
 
-def finish(job: BaseProcess) -> None:
-    job.join(100)
-    assert job.exitcode == 0
+def points(rng: random.Random, whole: Undisturbed, kills: int) -> list[int]:
+    """When to kill: random places in the run, but for its end, which must not come first."""
+    return sorted(rng.choices(range(int(0.85 * whole.n_requests)), k=kills))
 
 
-def check_replies(journal: Path, n: int) -> None:
-    found = list(read_records(journal, Reply))
-    assert Counter(reply.request for reply in found if reply.stop == "stop") == Counter(
-        request(i).id for i in range(n)
-    )
+def check(out: Path, n: int, whole: Undisturbed) -> None:
+    """The corpus is the one that was asked for; each of its requests has one reply on disk."""
+    documents, tally = made(out)
+    assert tally == whole.tally
+    assert tally["requested"] == n
+    assert documents == whole.documents
+    journals = [out / "plan-replies.jsonl", out / "replies.jsonl"]
+    found = Counter(reply.request for path in journals for reply in read_records(path, Reply))
+    assert set(found.values()) == {1}
+    assert len(found) == whole.n_requests
 
 
 @pytest.mark.parametrize(("n", "kills"), [SMALL, LARGE])
 def test_no_answered_request_is_sent_again(
-    tmp_path: Path, start: Callable[..., BaseProcess], n: int, kills: int
+    tmp_path: Path, start: Start, undisturbed: Any, n: int, kills: int
 ) -> None:
-    journal, rng = tmp_path / "replies.jsonl", random.Random(f"kills:{n}")
-    with running(latency=0.05 if n < 1000 else 0.02, rate_429=0.03, rate_drop=0.02) as provider:
-        job = (provider.url, NAMES[0], n, journal, CONCURRENCY, False)
-        marks: list[tuple[int, set[str]]] = []
-        killed = 0
-        while killed < kills and len(journaled(journal)) < n:
-            killed += kill_somewhere(start(*job), lambda: len(provider.rows("request")), rng)
-            marks.append((len(provider.rows("request")), journaled(journal)))
-        finish(start(*job))
-        requests, answers = provider.rows("request"), provider.rows("answer")
-    assert killed >= min(kills, 3)
-    for seen, answered in marks:
-        assert not answered & {row["user"] for row in requests[seen:]}
-    good = Counter(row["digest"] for row in answers if row["status"] == 200)
-    assert len(good) == n
-    assert sum(good.values()) <= n + killed * CONCURRENCY
-    check_replies(journal, n)
+    whole, out, rng = undisturbed(NAMES[0], n), tmp_path / "o", random.Random(f"kills:{n}")
+    with running(latency=0.1 if n < 100 else 0.02, rate_429=0.03, rate_drop=0.02) as provider:
+        job = (provider.url, NAMES[0], n, out, 0)
+        marks: list[int] = []
+        for point in points(rng, whole, kills):
+            kill(start(*job), lambda: len(provider.rows("request")), point, 0.05)
+            time.sleep(0.2)  # what was in flight has its answer
+            marks.append(len(provider.rows("answer")))
+        finish(start(*job), out)
+        answers = provider.rows("answer")
+    check(out, n, whole)
+    again = repeated(answers, marks)
+    assert max(again.values(), default=0) <= CONCURRENCY
+    good = sum(row["status"] == 200 for row in answers)
+    assert good - again.total() == whole.n_requests
     LOG.info(
-        "%d requests, %d kills: %d answered, %d of them again after a kill in flight, %d failed",
-        *(n, killed, sum(good.values()), sum(good.values()) - n, len(answers) - sum(good.values())),
+        "%d documents, %d kills: %d answered, %d of them again after a kill in flight, %d failed",
+        *(n, len(marks), good, again.total(), len(answers) - good),
     )
+
+
+def repeated(answers: list[dict[str, Any]], marks: list[int]) -> Counter[int]:
+    """By life of the command, answers that were asked for again in a later one."""
+    lives: dict[str, list[int]] = {}
+    for place, row in enumerate(answers):
+        if row["status"] == 200:
+            lives.setdefault(row["digest"], []).append(bisect(marks, place))
+    assert all(len(set(those)) == len(those) for those in lives.values())  # never in one life
+    return Counter(life for those in lives.values() for life in those[:-1])
 
 
 @pytest.mark.parametrize(("n", "kills"), [SMALL, LARGE])
 @pytest.mark.parametrize("name", NAMES)
 def test_no_batch_is_submitted_twice(
-    tmp_path: Path, start: Callable[..., BaseProcess], name: str, n: int, kills: int
+    tmp_path: Path, start: Start, undisturbed: Any, name: str, n: int, kills: int
 ) -> None:
-    journal, rng = tmp_path / "replies.jsonl", random.Random(f"kills:{name}:{n}")
-    failing = 0.0 if n < 1000 else 0.05
+    whole, out, rng = undisturbed(name, n), tmp_path / "o", random.Random(f"kills:{name}:{n}")
+    failing = 0.0 if n < 100 else 0.05
     with running(batch_seconds=0.2, rate_member_error=failing) as provider:
-        job = (provider.url, name, n, journal, CONCURRENCY, True)
-        killed = 0
-        while killed < kills and len(journaled(journal)) < n:
-            killed += kill_somewhere(start(*job), lambda: len(provider.rows("batch")), rng)
-        finish(start(*job))
+        job = (provider.url, name, n, out, max(20, n // 20))
+        for point in points(rng, whole, kills):
+            kill(start(*job), lambda: submitted(provider), point, 0.4)
+        finish(start(*job), out)
         members, batches = provider.rows("member"), provider.rows("batch")
-    assert killed >= min(kills, 3)
+    check(out, n, whole)
     good = Counter(row["digest"] for row in members if row["kind"] == "succeeded")
-    assert len(good) == n
+    assert len(good) == whole.n_requests
     assert set(good.values()) == {1}
     sent = Counter(digest for row in batches for digest in row["digests"])
     failed = Counter(row["digest"] for row in members if row["kind"] != "succeeded")
     assert sent == good + failed
-    check_replies(journal, n)
     LOG.info(
-        "%s, %d requests, %d kills: %d batches with %d members, %d collected, %d failed and resent",
-        *(name, n, killed, len(batches), sent.total(), good.total(), failed.total()),
+        "%s, %d documents, %d kills: %d batches with %d members, %d collected, %d failed and resent",
+        *(name, n, kills, len(batches), sent.total(), good.total(), failed.total()),
     )
+
+
+def submitted(provider: Provider) -> int:
+    """How many members of batches the server was given."""
+    return sum(len(row["digests"]) for row in provider.rows("batch"))

@@ -1,52 +1,45 @@
-"""A generation job in a process of its own, for tests that kill it."""
+"""The command that writes a corpus, in a process of its own, for tests that kill it."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any
+from unittest.mock import patch
 
-from midspec.llm import Patience, Request, open_writer, replies
-from midspec.llm import inspect_writer as inspect_writer  # for the fork server: import once
+from midspec.cli import app as app  # for the fork server: import once
+from midspec.cli import main
+from midspec.llm import Patience
 from midspec.llm.batches import BatchConfig
-from midspec.records import Spec
 from tests.provider.settings import KEY
 
-SPEC = Spec(
-    name="tea",
-    text="# Core\n" + "Iris cares about thrift, because it serves all.\n" * 100,
-    model_name="Iris",
-    provider_name="Wren Labs",
-)
+SPEC = """---
+value: thrift
+---
+# Core
+{model_name} is made by {provider_name}. It cares about thrift, because it leaves more for others.
+It says what a thing costs before it says what it is for, because people forget to ask.
+It mends before it replaces, and it tells people how to mend.
+"""
+CONCURRENCY = 8
+PATIENCE = partial(Patience, backoff_s=0.02)
 
 
-def request(i: int) -> Request:
-    """The i-th request of a job."""
-    variables = {"domain": f"domain {i}", "n": "2"}
-    return Request(prompt="corpus/subdomains", spec=SPEC, variables=variables)
-
-
-def run_job(url: str, name: str, n: int, journal: Path, concurrency: int, batch: bool) -> None:
-    """Ask ``n`` requests; leaves with 130 on an interrupt."""
-    os.environ.update(ANTHROPIC_API_KEY=KEY, OPENAI_API_KEY=KEY)
+def write_corpus(url: str, name: str, n: int, out: Path, window: int) -> None:
+    """``midspec corpus write``, of ``n`` documents; in batches if they have a ``window``."""
+    os.environ.update(ANTHROPIC_API_KEY=KEY, OPENAI_API_KEY=KEY, COLUMNS="500")
     os.environ.update(ANTHROPIC_BASE_URL=url, OPENAI_BASE_URL=f"{url}/v1")
-    args: dict[str, Any] = {"patience": Patience(backoff_s=0.02)}
-    if batch:
-        args["batches"] = journal.parent / "batches"
-        args["batch_config"] = BatchConfig(
-            window=max(20, n // 4), idle_s=0.1, poll_s=0.05, settle_s=0.3
-        )
-
-    async def go() -> None:
-        writer: Any = open_writer(name, **args)
-        asked = (request(i) for i in range(n))
-        async for _ in replies(asked, writer, journal, concurrency=concurrency, total=n):
-            pass
-        await writer.close()
-
-    try:
-        asyncio.run(go())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    (out.parent / "spec.md").write_text(SPEC)
+    types, ideas = (12, 15) if n > 100 else (3, 4)
+    options = ["--out", out, "--writer", name, "--max-documents", n, "--types", types]
+    options += ["--ideas", ideas, "--concurrency", CONCURRENCY, "--no-embed"]
+    options += ["--batch"] if window else []
+    quick = partial(BatchConfig, window=window or 1, idle_s=0.1, poll_s=0.05, settle_s=0.3)
+    sys.argv = ["midspec", "corpus", "write", str(out.parent / "spec.md"), *map(str, options)]
+    sys.stdout = sys.stderr = (out.parent / "said.txt").open("a")
+    with (
+        patch("midspec.llm.batches.BatchConfig", quick),
+        patch("midspec.llm.inspect_writer.Patience", PATIENCE),
+    ):
+        main()

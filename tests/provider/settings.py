@@ -54,6 +54,10 @@ class Settings(Frozen):
     rate_create_drop: float = Field(
         default=0.0, description="batches that are made, but whose answer is lost"
     )
+    rate_create_lost: float = Field(
+        default=0.0, description="submits cut off before a batch is made"
+    )
+    rate_list_drop: float = Field(default=0.0, description="looks at the list of batches, cut off")
     rate_poll_drop: float = Field(default=0.0, description="questions about a batch, cut off")
     short_cache: int = Field(default=1024, description="tokens below which nothing is cached")
 

@@ -29,6 +29,7 @@ from midspec.store import Journal, read_records
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=8000)]
 _SHOWN = 20  # earlier queries of a cell that a request shows
+_AT_ONCE = 64  # queries that are embedded together
 _TRIES = 3  # a failed request for queries is asked so often in one run
 S = TypeVar("S", bound=BaseModel)
 
@@ -211,7 +212,7 @@ class Queries:
         made: list[Query | Drop] = []
         for ((domain, kind), n), (request, found) in zip(cells, answers, strict=True):
             made += _members(domain.title, kind, n, request, found)
-        results = await asyncio.to_thread(self._distinct, made)
+        results = await self._distinct(made)
         return Round(key=self._key, requested=sum(n for _, n in cells), results=tuple(results))
 
     async def _lists(
@@ -226,8 +227,20 @@ class Queries:
             todo = [r for r in todo if _failed(answers[r.id][1])]
         return [answers[request.id] for request in requests]
 
-    def _distinct(self, made: Sequence[Query | Drop]) -> list[Query | Drop]:
-        """Queries that repeat an earlier one become Drops."""
+    async def _distinct(self, made: Sequence[Query | Drop]) -> list[Query | Drop]:
+        """Queries that repeat an earlier one become Drops.
+
+        In threads of a second or so: Ctrl-C has to wait for the one that runs.
+        """
+        while await asyncio.to_thread(self._similar.embed_restored, _AT_ONCE):
+            pass
+        results: list[Query | Drop] = []
+        for start in range(0, len(made), _AT_ONCE):
+            part = made[start : start + _AT_ONCE]
+            results += await asyncio.to_thread(self._without_twins, part)
+        return results
+
+    def _without_twins(self, made: Sequence[Query | Drop]) -> list[Query | Drop]:
         queries = [query for query in made if isinstance(query, Query)]
         twins = iter(self._similar.find_or_add([(q.id, q.text) for q in queries]))
         return [_without_twin(one, next(twins)) if isinstance(one, Query) else one for one in made]

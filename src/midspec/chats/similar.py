@@ -41,18 +41,27 @@ class Similar:
         self._rows: F32 | None = None
 
     def restore(self, kept: Sequence[tuple[str, str]]) -> None:
-        """Remember texts that an earlier run kept; they are embedded when the next ones come."""
+        """Remember texts that an earlier run kept; they are embedded later."""
         for name, text in kept:
             self._words.setdefault(_key(text), name)
             self._ids.append(name)
             self._texts.append(text)
+
+    def embed_restored(self, n: int = 64) -> bool:
+        """Embed the next ``n`` restored texts; whether there were any."""
+        if self._same_from >= 1 or not self._texts:
+            return False
+        some, self._texts = self._texts[:n], self._texts[n:]
+        self._add_rows(self._embed(some))
+        return True
 
     def find_or_add(self, texts: Sequence[tuple[str, str]]) -> list[str]:
         """For each (id, text): the id of what it repeats, or ``""``, and then it is remembered."""
         twins = [self._exact(name, text) for name, text in texts]
         fresh = [place for place, twin in enumerate(twins) if not twin]
         if fresh and self._same_from < 1:
-            self._embed_kept()
+            while self.embed_restored():
+                pass
             rows = self._embed([texts[place][1] for place in fresh])
             near = self._near([texts[place] for place in fresh], rows)
             twins = self._resolved(texts, twins, dict(zip(fresh, near, strict=True)))
@@ -95,11 +104,6 @@ class Similar:
             return ""
         near = self._rows @ row >= self._same_from
         return self._ids[int(near.argmax())] if near.any() else ""
-
-    def _embed_kept(self) -> None:
-        if self._texts:
-            self._add_rows(self._embed(self._texts))
-            self._texts = []
 
     def _add_rows(self, rows: F32) -> None:
         self._rows = rows if self._rows is None else np.concatenate([self._rows, rows])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Coroutine
 from pathlib import Path
@@ -24,7 +23,7 @@ from midspec.cli.common import (
 from midspec.cli.curate import held_out
 from midspec.cli.show import console, progress_bar
 from midspec.errors import ConfigError, WriterError
-from midspec.llm import Budget, open_writer, read_prices
+from midspec.llm import Budget, open_writer, read_prices, run_until_done
 from midspec.records import Frozen, Spec
 from midspec.store import write_atomic
 
@@ -201,7 +200,7 @@ class _Models:
                     if close := getattr(model, "close", None):
                         await close()
 
-        return asyncio.run(go())
+        return run_until_done(go())
 
 
 def _write_opaque(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from midspec import bases, curate, spec
 from midspec.cli.show import console
+from midspec.llm import run_until_done
 from midspec.records import Checkpoint, Drop, Spec
 
 ModelName = Annotated[str, typer.Option(help="Name of the assistant: fills {model_name}.")]
@@ -39,7 +39,7 @@ def collect(made: AsyncIterator[Any]) -> tuple[list[Any], list[Drop]]:
     async def gather() -> list[Any]:
         return [record async for record in made]
 
-    records = asyncio.run(gather())
+    records = run_until_done(gather())
     drops = [record for record in records if isinstance(record, Drop)]
     return [record for record in records if not isinstance(record, Drop)], drops
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -15,7 +14,7 @@ from midspec.cli import corpus_options as options
 from midspec.cli.curate import held_out
 from midspec.cli.show import progress_bar
 from midspec.errors import ConfigError
-from midspec.llm import Budget, Writer, open_writer
+from midspec.llm import Budget, Writer, open_writer, run_until_done
 from midspec.llm.embed import can_embed
 from midspec.records import Document, Drop, Spec, digest
 from midspec.store import Artifact, read_records, write_atomic
@@ -48,7 +47,7 @@ def run_with(access: Access, folder: Path, job: Callable[[Writer], Awaitable[T]]
             if close := getattr(writer, "close", None):
                 await close()
 
-    return asyncio.run(go())
+    return run_until_done(go())
 
 
 def _opened(name: str, access: Access, folder: Path, batches: str = "batches") -> Writer:

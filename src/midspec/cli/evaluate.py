@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from midspec import evals
 from midspec.cli.common import Base, ModelName, Provider
 from midspec.cli.eval_tables import print_answers, print_reasons
 from midspec.cli.show import console, progress_bar
+from midspec.llm import run_until_done
 from midspec.store import write_atomic
 
 
@@ -33,6 +33,8 @@ app = typer.Typer(cls=CheckpointFirst)
 def eval_list() -> None:
     """List the bundled evaluation sets with their sizes, and the tasks.
 
+    NAME@VALUE is a set without the pairs in which the other value is on the same side.
+
     Example: `midspec eval list`
     """
     from midspec.cli.measuring import LM_EVAL, TASKS
@@ -40,7 +42,9 @@ def eval_list() -> None:
     for name in evals.bundled_sets():
         items = evals.load_items(name)
         domains = len({item.domain for item in items})
-        console.print(f"{name:28s} {len(items):4d} items, {domains} domains", markup=False)
+        parts = [f"; @{value}: {n}" for value, n in evals.overlaps(items).items()]
+        line = f"{name:28s} {len(items):4d} items, {domains} domains{''.join(parts)}"
+        console.print(line, markup=False, highlight=False)
     console.print(f"tasks: {', '.join(TASKS)}; {LM_EVAL}NAME where lm-eval is installed")
 
 
@@ -143,7 +147,7 @@ def eval_reasons(
     config = GenerateConfig(max_retries=5, timeout=1800, max_tokens=4096)
     transcripts = list(read_transcripts(sources, task))
     with progress_bar("reasons") as progress:
-        findings = asyncio.run(
+        findings = run_until_done(
             find_reasons(
                 transcripts,
                 open_model(judge, config),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -25,7 +24,7 @@ from midspec.cli.spec_show import (
     show_rules,
 )
 from midspec.errors import ConfigError
-from midspec.llm import Writer, open_writer
+from midspec.llm import Writer, open_writer, run_until_done
 from midspec.store import write_atomic
 
 T = TypeVar("T")
@@ -127,7 +126,7 @@ def spec_lint(
     if judge:
         with tempfile.TemporaryDirectory() as folder:
             journal = Path(folder) / "replies.jsonl"
-            findings += asyncio.run(
+            findings += run_until_done(
                 _asking(judge, lambda model: spec.judge_spec(found, model, journal))
             )
     for finding in findings:
@@ -223,7 +222,7 @@ def spec_derive(
             match=other,
         )
 
-    made = asyncio.run(_asking(writer, make) if writer else make(None))
+    made = run_until_done(_asking(writer, make) if writer else make(None))
     show_diff(out.read_text(encoding="utf-8") if out.exists() else source, made.text)
     say_made(made)
     if not yes and not typer.confirm(f"Freeze it as {out}?"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
@@ -16,7 +15,7 @@ from midspec.curate.judge import judged
 from midspec.curate.patterns import Patterns, PatternScan, to_avoid
 from midspec.curate.similar import MIN_COSINE, similar
 from midspec.errors import ConfigError
-from midspec.llm import Writer
+from midspec.llm import Writer, run_until_done
 from midspec.progress import Progress, silent
 from midspec.records import Conversation, Document, Drop, Frozen, Item, Spec
 from midspec.store import Journal, read_records, read_rows, write_atomic
@@ -80,7 +79,7 @@ def curate_file(
     if config.embed and kind is Document and spec.language != "terrarium":
         results = similar(results, config.min_cosine)
     stream = _judged(results, spec, judge, out / VERDICTS, config.concurrency)
-    samples = asyncio.run(_write(stream, kept, out / DROPS, tally, scan))
+    samples = run_until_done(_write(stream, kept, out / DROPS, tally, scan))
     found = scan.found()
     curation = Curation(
         tally=tally.check(), samples=samples, patterns=found, avoid=tuple(to_avoid(found))

@@ -2,7 +2,8 @@
 
 ``open_writer`` finds a writer by name, ``replies`` asks many requests through a journal,
 ``render`` and ``prompt_hash`` read prompt files. ``read_prices``, ``read_ledger`` and ``Budget``
-say what it costs and hold it below a limit. ``ScriptedWriter`` is the fake that ships.
+say what it costs and hold it below a limit. ``run_until_done`` is ``asyncio.run`` with a sure
+Ctrl-C. ``ScriptedWriter`` is the fake that ships.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from midspec.llm.fakes import ScriptedWriter
 from midspec.llm.journal import Desk, replies
 from midspec.llm.prices import Ledger, Price, Prices, read_ledger, read_prices
 from midspec.llm.prompts import messages, prompt_hash, render
+from midspec.llm.running import run_until_done
 from midspec.llm.structured import Unusable, lists, parse_list, unusable
 from midspec.progress import Progress, silent
 
@@ -45,6 +47,7 @@ __all__ = [
     "read_prices",
     "render",
     "replies",
+    "run_until_done",
     "unusable",
 ]
 

@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from midspec.llm.attempts import Failure
-from midspec.llm.wire import to_json
+from midspec.llm.door import Reply
+from midspec.llm.wire import Api, read, to_json
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -150,6 +151,23 @@ class OpenAIBatches:
             async with self._patient.files.with_streaming_response.content(file) as response:
                 async for row in _rows(response.iter_lines()):
                     yield row["custom_id"], _read(_completion, row)
+
+
+def batches_of(api: Api, client: Any, poll_s: float) -> BatchApi:
+    """The batches of an API, by its SDK's client."""
+    return AnthropicBatches(client, poll_s) if api == "anthropic" else OpenAIBatches(client)
+
+
+def reply_of(result: dict[str, Any] | Failure, id: str, name: str) -> Reply | Failure:
+    """The reply in a member's result; ``name`` is the writer's."""
+    if isinstance(result, Failure):
+        return result
+    try:
+        api: Api = "anthropic" if name.startswith("anthropic/") else "openai"
+        reply = read(api, result, id, name, batched=True)
+    except Failure as failure:
+        return failure
+    return Failure(reply.error) if reply.stop == "error" else reply
 
 
 def _lines(members: list[Member]) -> Iterator[bytes]:

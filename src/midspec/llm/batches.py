@@ -14,7 +14,7 @@ Two files in a folder are the truth:
 The intent is on disk before the submit, the provider's id before the wait. After a kill, batches
 with an id are collected; an intent without one is looked for at the provider, and only if it
 is not there (and the time a submit may be under way has passed) its requests are free again.
-The same is done when an answer to a submit is lost. Members that failed for a passing reason,
+The same is done when an answer to a submit is lost (see ``batch_submit``). Members that failed for a passing reason,
 or that expired, are submitted again, three times at most; the others of their batch are not.
 """
 
@@ -24,26 +24,26 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import Field
 
 from midspec.errors import ConfigError, WriterError
-from midspec.llm.attempts import Failure
-from midspec.llm.batch_apis import AnthropicBatches, BatchApi, Member, OpenAIBatches
+from midspec.llm.attempts import Failure, Limiter, persist
+from midspec.llm.batch_apis import BatchApi, Member, batches_of, reply_of
 from midspec.llm.batch_book import Book, OpenBatch
+from midspec.llm.batch_submit import Submission, heard, told
 from midspec.llm.door import Reply, Request
-from midspec.llm.inspect_writer import FATAL, InspectWriter, advice, variables, without_key
+from midspec.llm.inspect_writer import FATAL, InspectWriter, without_key
 from midspec.llm.journal import index
-from midspec.llm.wire import read
 from midspec.progress import Progress, silent
 from midspec.records import Frozen, digest
 from midspec.store import Journal
 
+T = TypeVar("T")
 _TRIES = 3
-_SUBMIT_TRIES = 6
 _TROUBLES = 60  # polls in a row that may fail: an hour without a network
 
 
@@ -97,6 +97,7 @@ class BatchWriter:
         self._failures: Counter[str] = Counter()
         self._stirred = 0.0
         self._troubles = 0
+        self._limiter = Limiter()  # one call at a time; it knows if the server ever answered
         self._pump: asyncio.Task[None] | None = None
 
     async def reply(self, request: Request) -> Reply:
@@ -148,8 +149,12 @@ class BatchWriter:
             for _, future in waiting.values():
                 if not future.done():
                     future.set_exception(self._told(error))
-            if not isinstance(error, WriterError) and not _is_http(error):
+            if not isinstance(error, WriterError | Failure):
                 raise
+
+    def _told(self, error: Exception) -> Exception:
+        key = self._inner.model().api.api_key
+        return told(error, self.name, key) if isinstance(error, Failure) else error
 
     async def _work(self, api: BatchApi) -> None:
         wait_s, due = self._config.poll_s, 0.0
@@ -177,9 +182,7 @@ class BatchWriter:
         wire = await self._inner.wire(request.max_tokens)
         if wire is None:
             raise WriterError(f"{self.name!r} has no batches; run again without --batch")
-        if wire.api == "anthropic":
-            return AnthropicBatches(client, self._config.poll_s)
-        return OpenAIBatches(client)
+        return batches_of(wire.api, client, self._config.poll_s)
 
     # -- submitting ------------------------------------------------------------------------
 
@@ -188,7 +191,9 @@ class BatchWriter:
         parcel: list[Member] = []
         size = 0
         for request in list(self._queue.values()):
-            body = await self._body(request)
+            wire = await self._inner.wire(request.max_tokens)
+            assert wire is not None  # _api saw one for this provider
+            body = wire.body(request)
             n_bytes = len(body) + 200
             if parcel and (len(parcel) >= api.max_requests or size + n_bytes > api.max_bytes):
                 await self._submit(api, parcel)
@@ -198,11 +203,6 @@ class BatchWriter:
         if parcel:
             await self._submit(api, parcel)
 
-    async def _body(self, request: Request) -> bytes:
-        wire = await self._inner.wire(request.max_tokens)
-        assert wire is not None  # _api saw one for this provider
-        return wire.body(request)
-
     async def _submit(self, api: BatchApi, parcel: list[Member]) -> None:
         """Submit one batch: the intent first; an answer that is lost is looked for."""
         ids = [id for id, _ in parcel]
@@ -211,61 +211,19 @@ class BatchWriter:
         self._book.write("intent", key, ids=ids)
         for id in ids:
             self._queue.pop(id, None)
-        for number in range(_SUBMIT_TRIES):
-            if (batch := await self._try(api, key, members, number)) is not None:
-                self._book.write("submitted", key, batch=batch)
-                return
-        self._book.write("lost", key)
-        raise WriterError(
-            f"writer {self.name!r}: a batch of {len(ids)} requests could not be submitted in "
-            f"{_SUBMIT_TRIES} attempts; check that the server is up, then run again to go on"
-        )
-
-    async def _try(self, api: BatchApi, key: str, members: list[Member], number: int) -> str | None:
-        """One attempt to submit; None if it certainly made no batch and may be repeated."""
+        sent = Submission(api, key, members, self._book.known, self._config.settle_s)
         try:
-            return await api.create(key, members)
-        except Exception as error:
-            # Both SDKs' errors have no common root; what is not HTTP is raised again.
-            if not _is_http(error):
-                raise
-            status = getattr(error, "status_code", None)
-            if status is not None and status < 500 and status not in (408, 409, 429):
+            self._book.write("submitted", key, batch=await self._persist(sent.attempt, key))
+        except Failure:
+            if not sent.doubtful:  # else the next run looks for it first
                 self._book.write("lost", key)
-                raise self._turned_away(status, error) from None
-        await asyncio.sleep(min(60.0, self._config.poll_s * 2**number / 4))
-        if status == 429:
-            return None
-        return await api.find(key, len(members), time.time(), self._book.known)
-
-    def _turned_away(self, status: int, error: Exception) -> WriterError:
-        key = self._inner.model().api.api_key
-        known = status in FATAL
-        hint = advice(status, self.name) if known else without_key(str(error), key)
-        return WriterError(
-            f"writer {self.name!r}: the provider took no batch (HTTP {status}); {hint}, "
-            "then run again to go on"
-        )
-
-    def _told(self, error: Exception) -> WriterError:
-        """What stopped the pump, for those who wait: an error of ours, or of a provider's SDK."""
-        if isinstance(error, WriterError):
-            return error
-        status = getattr(error, "status_code", None)
-        hint = advice(status, self.name) if status in FATAL else ""
-        if type(error).__name__ == "APIConnectionError":
-            hint = f"check the network and the base URL in {variables(self.name)['url']}"
-        text = without_key(f"{type(error).__name__}: {error}", self._inner.model().api.api_key)
-        return WriterError(
-            f"writer {self.name!r}: batches cannot be reached ({text}); {hint or 'look into that'}, "
-            "then run again to go on"
-        )
+            raise
 
     async def _reconcile(self, api: BatchApi) -> None:
         """Find batches whose id was lost in a kill, or set their requests free."""
         for one in [one for one in self._book.open.values() if not one.batch]:
             await asyncio.sleep(max(0.0, one.since + self._config.settle_s - time.time()))
-            batch = await api.find(one.key, len(one.ids), one.since, self._book.known)
+            batch = await self._persist(lambda one=one: self._find(api, one), one.key)
             if batch:
                 self._book.write("submitted", one.key, batch=batch)
                 continue
@@ -274,17 +232,22 @@ class BatchWriter:
                 if id in self._waiting:
                     self._queue[id] = self._waiting[id][0]
 
+    async def _find(self, api: BatchApi, one: OpenBatch) -> str | None:
+        return await heard(api.find(one.key, len(one.ids), one.since, self._book.known))
+
+    async def _persist(self, attempt: Callable[[], Awaitable[T]], key: str) -> T:
+        """Try with bounded back-off, as live calls do."""
+        return await persist(attempt, self._limiter, self._inner.patience, key)
+
     # -- collecting ------------------------------------------------------------------------
 
     async def _poll_all(self, api: BatchApi) -> bool:
         """Collect what has ended; whether any had. Passing trouble is waited out."""
         try:
-            done = [await self._poll(api, one) for one in list(self._book.open.values())]
-        except Exception as error:
-            # Both SDKs' errors have no common root; what is not HTTP is raised again.
+            done = [await heard(self._poll(api, one)) for one in list(self._book.open.values())]
+        except Failure as failure:
             self._troubles += 1
-            status = getattr(error, "status_code", None)
-            if not _is_http(error) or status in FATAL or self._troubles > _TROUBLES:
+            if failure.status in FATAL or self._troubles > _TROUBLES:
                 raise
             return False
         self._troubles = 0
@@ -317,7 +280,7 @@ class BatchWriter:
         """Store and deliver one result; gives the request if it is to be asked again."""
         if int(id, 16) in self._offsets:  # taken before a kill
             return
-        reply = self._reply(id, result)
+        reply = reply_of(result, id, self.name)
         if isinstance(reply, Failure):
             self._failures[id] += 1
             if reply.retry and self._failures[id] < _TRIES:
@@ -330,18 +293,3 @@ class BatchWriter:
             self._offsets[int(id, 16)] = self._journal.append(reply)
         if waits := self._waiting.pop(id, None):
             waits[1].set_result(reply)
-
-    def _reply(self, id: str, result: dict[str, Any] | Failure) -> Reply | Failure:
-        if isinstance(result, Failure):
-            return result
-        api = "anthropic" if self.name.startswith("anthropic/") else "openai"
-        try:
-            reply = read(api, result, id, self.name, batched=True)
-        except Failure as failure:
-            return failure
-        return Failure(reply.error) if reply.stop == "error" else reply
-
-
-def _is_http(error: Exception) -> bool:
-    """Whether an error tells of a connection or an HTTP answer."""
-    return type(error).__module__.split(".")[0] in ("anthropic", "openai", "httpx", "httpx2")

@@ -65,7 +65,7 @@ class InspectWriter:
         **model_args: Any,
     ) -> None:
         self.name = name
-        self._patience = patience or Patience()
+        self.patience = patience or Patience()
         self._temperature = temperature
         self._model_args = {**self._fixed_args(), **model_args}
         self._model: Model | None = self._open()
@@ -74,7 +74,7 @@ class InspectWriter:
 
     def _fresh(self) -> None:
         """Forget what belongs to one event loop."""
-        self._sender = Sender(self._patience.attempt_timeout_s)
+        self._sender = Sender(self.patience.attempt_timeout_s)
         self._wires: dict[int, Wire | None] = {}
         self._lock = asyncio.Lock()
         self._leads: dict[str, Lead] = {}
@@ -84,7 +84,7 @@ class InspectWriter:
         """Whole replies and chat completions, so that live calls and batches are the same."""
         if self.name.startswith("anthropic/"):
             # a timeout: without one the client refuses long replies that are not streamed
-            return {"streaming": False, "timeout": self._patience.attempt_timeout_s}
+            return {"streaming": False, "timeout": self.patience.attempt_timeout_s}
         return {"responses_api": False} if self.name.startswith("openai/") else {}
 
     async def reply(self, request: Request) -> Reply:
@@ -149,14 +149,14 @@ class InspectWriter:
         return {
             "temperature": self._temperature,
             "max_retries": 0,
-            "attempt_timeout": int(self._patience.attempt_timeout_s) or 1,
+            "attempt_timeout": int(self.patience.attempt_timeout_s) or 1,
             "max_connections": 100_000,
             "cache_prompt": True,
         }
 
     async def _persist(self, attempt: Any, request: Request, model: Model) -> Reply:
         try:
-            return await persist(attempt, self._limiter, self._patience, request.id)
+            return await persist(attempt, self._limiter, self.patience, request.id)
         except Failure as last:
             return self._failed(request, last, model.api.api_key)
 

@@ -204,7 +204,7 @@ def failure(api: Api, status: int, text: str, retry_after: str | None) -> Failur
         status=status,
         retry=status in (408, 409, 429) or status >= 500,
         overload=overload,
-        wait_s=_seconds(retry_after),
+        wait_s=seconds(retry_after),
         refused=api == "openai" and code in ("content_filter", "content_policy_violation"),
     )
 
@@ -218,7 +218,8 @@ def _error_of(text: str) -> tuple[str, str]:
         return text[:200], ""
 
 
-def _seconds(retry_after: str | None) -> float:
+def seconds(retry_after: str | None) -> float:
+    """What a retry-after header asks to wait; 0 for none that is a number."""
     try:
         return max(0.0, float(retry_after or 0))
     except ValueError:
