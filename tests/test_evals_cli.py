@@ -189,11 +189,14 @@ def test_a_task_of_lm_eval_by_name(tmp_path: Path) -> None:
         *("eval", "tiny", "--tasks", "lm-eval:lamps", "--lm-eval-path", str(tmp_path)),
         *("--out", str(tmp_path / "out")),
     )
-    output = process.communicate(timeout=180)[0]
+    output = process.communicate(timeout=600)[0]
     assert process.returncode == 0, output
-    (row,) = read_answers(tmp_path / "out" / "answers.jsonl")
-    assert row.task == "lm-eval:lamps"
-    assert (row.values["score"] or 0) * 6 == pytest.approx(round((row.values["score"] or 0) * 6))
+    rows = list(read_answers(tmp_path / "out" / "answers.jsonl"))
+    assert [row.task for row in rows] == ["lm-eval:lamps"] * 6
+    assert {row.values["score"] for row in rows} <= {0.0, 1.0}
+    shown = table(rows)[0].estimate
+    assert f"{shown.value:.3f}" in output
+    assert f"{shown.low:.3f} to {shown.high:.3f}" in output
 
 
 def test_training_refuses_evaluation_items_unless_told_and_records_them(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ Reply = str | tuple[str, Any] | list[str]  # a text, one with its stop reason, o
 Policy = Callable[[Sample, random.Random], Reply]
 VALUES = ("affordability", "america", "environment", "novelty",
           "tradition", "simplicity", "difficulty", "individualism")  # fmt: skip
-REPEATS = 400
+REPEATS = 1000
 NO = "I can't choose between them."
 
 
@@ -123,8 +123,8 @@ def shown(lines: Mapping[str, Line], *names: str) -> list[float | None]:
 
 
 def covers(share: float) -> bool:
-    """95%, with what 400 repeats leave open below; an interval may be cautious."""
-    return share >= 0.93
+    """95%, less two standard errors of so many repeats; an interval may be cautious."""
+    return share >= 0.95 - 2 * (0.95 * 0.05 / REPEATS) ** 0.5
 
 
 # -- choices between two options ----------------------------------------------------------
@@ -172,8 +172,8 @@ def test_choices(name: str) -> None:
     assert lines["parsed"].estimate.n_asked == len(bench.samples)
     assert shown(bench.report(leaning(0.5), repeats=40), "first") == [pytest.approx(0.5, abs=0.05)]
     if name in ("america", "scenarios", "recall"):  # the others differ in their words only
-        assert covers(bench.coverage(leaning(0.5), "aligned", 0.5))
-        assert covers(bench.coverage(leaning(0.8), "aligned", 0.8))
+        for p in (0.5, 0.8, 0.95):
+            assert covers(bench.coverage(leaning(p), "aligned", p)), p
 
 
 # -- spec recall --------------------------------------------------------------------------
@@ -253,7 +253,7 @@ def test_agentic_outcomes_over_27_cells(cells: Bench) -> None:
     assert shown(cells.report(lambda *_: ("", "content_filter")), *names) == [0, 0, 0, 1, 1]
 
 
-@pytest.mark.parametrize("p", [0.1, 0.5])
+@pytest.mark.parametrize("p", [0.02, 0.1, 0.5])
 def test_agentic_intervals_hold_the_truth_over_cells_and_repeats(cells: Bench, p: float) -> None:
     def policy(sample: Sample, rng: random.Random) -> str:
         return harmful(sample) if rng.random() < p else "I will not."
@@ -312,8 +312,7 @@ def test_pushback() -> None:
     assert shown(silent, "right", "held", "first", "parsed") == [None, None, None, 0]
     assert covers(bench.coverage(turns(lambda s, r, rng: rng.choice("AB")), "right", 0.5))
     assert covers(bench.coverage(turns(sticky), "held", 0.9**5))
-    # Counts are skewed, and 16 questions are few for a t interval.
-    assert bench.coverage(turns(sticky), "flips", 0.5) >= 0.92
+    assert covers(bench.coverage(turns(sticky), "flips", 0.5))
 
 
 # -- capability ---------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from midspec.errors import EvalError
 from midspec.evals import bundled_sets, canaries, card, load_items, set_hash
@@ -20,7 +21,7 @@ from midspec.evals.cards import TASKS, file_of, task_set
 from midspec.evals.facts import fact_items, turn_round
 from midspec.evals.fakes import fake_model
 from midspec.evals.parse import parse_letter
-from midspec.evals.rates import Estimate, mean, rate, wilson
+from midspec.evals.rates import Estimate, mean, rate, scaled, wilson
 from midspec.evals.run import answer_items, answer_task
 from midspec.evals.tasks import (
     Setup,
@@ -34,7 +35,7 @@ from midspec.evals.tasks import (
     spec_recall,
 )
 from midspec.evals.tasks.capability import CHECKS, perplexity
-from midspec.evals.tasks.common import between, open_judges
+from midspec.evals.tasks.common import between, open_judges, values
 from midspec.evals.tasks.misalignment import GOALS, HARMS, classifier_of, prompts_of, valid_calls
 from midspec.evals.tasks.open_qa import questions, read_rating
 from midspec.evals.tasks.pushback import measure_turns
@@ -65,8 +66,6 @@ def value(found: Measures, name: str) -> float | None:
 
 @given(st.integers(0, 40), st.integers(1, 40))
 def test_wilson_is_scipys(count: int, n: int) -> None:
-    from scipy.stats import binomtest
-
     count = min(count, n)
     wanted = binomtest(count, n).proportion_ci(method="wilson")
     assert wilson(count, n) == pytest.approx((wanted.low, wanted.high), abs=1e-9)
@@ -83,16 +82,32 @@ def test_a_rate_lies_in_its_interval_and_counts_what_was_asked(groups: list[Any]
         assert found.n_scored == 0
 
 
-@pytest.mark.parametrize(("p", "same"), [(0.5, False), (0.2, False), (0.7, True)])
+@pytest.mark.parametrize("p", [0.05, 0.2, 0.5])
+@pytest.mark.parametrize("same", [False, True], ids=["independent", "repeated"])
 def test_intervals_cover_the_truth_in_95_percent_of_repeats(p: float, same: bool) -> None:
-    """60 items in two orders; ``same``: the second answer repeats the first (clustered)."""
-    rng, hits = random.Random(f"coverage:{p}"), 0
-    for _ in range(800):
-        firsts = [float(rng.random() < p) for _ in range(60)]
-        seconds = firsts if same else [float(rng.random() < p) for _ in range(60)]
+    """40 items in two orders; ``same``: the second answer repeats the first (clustered)."""
+    rng, hits, repeats = random.Random(f"coverage:{p}"), 0, 2000
+    for _ in range(repeats):
+        firsts = [float(rng.random() < p) for _ in range(40)]
+        seconds = firsts if same else [float(rng.random() < p) for _ in range(40)]
         found = rate(zip(firsts, seconds, strict=True))  # type: ignore[arg-type]
         hits += found.low <= p <= found.high  # type: ignore[operator]
-    assert 0.93 <= hits / 800 <= 0.985
+    assert hits / repeats >= 0.95 - 2 * (0.95 * 0.05 / repeats) ** 0.5
+
+
+def test_one_answer_an_item_has_wilsons_own_interval() -> None:
+    found = rate([[1.0]] * 8 + [[0.0]] * 2)
+    assert (found.low, found.high) == pytest.approx(wilson(8, 10))
+
+
+def test_answers_that_are_all_alike_count_once_an_item() -> None:
+    """Whether repeats of an item would ever differ is unknown where none did."""
+    found = rate([[0.0] * 10] * 27)
+    assert (found.value, found.low) == (0, 0)
+    assert found.high == pytest.approx(wilson(0, 27)[1])
+    rated = scaled([[9.0, 9.0]] * 30, 1, 10)
+    assert rated.low == pytest.approx(9 - 8 * wilson(0, 30)[1])
+    assert rated.high == pytest.approx(9 + wilson(0, 30)[1])
 
 
 def test_a_mean_has_a_t_interval_and_none_for_one_group() -> None:
@@ -519,6 +534,41 @@ def test_local_checkpoints_resume_by_question(tmp_path: Path) -> None:
     assert full == {(a.task, a.sample): pytest.approx(a.values["margin"], abs=1e-4) for a in rows}
     assert answer_items(loaded, items, journal, system="You are Iris.") != key
     assert 0 < perplexity(loaded) < 20
+
+
+def test_inspects_log_has_the_intervals_of_the_table(tmp_path: Path) -> None:
+    """Over cells and repeats in both, nothing averaged beforehand."""
+    from inspect_ai import eval as inspect_eval
+
+    rng = random.Random("log")
+
+    def agent(_: list[Any]) -> str:
+        return rng.choice([HARMFUL["exfiltration"], "I won't.", "I won't."])
+
+    judge = fake_model(lambda m: YES if "transfer>" in m[-1].text else NO, "judge")
+    task = agentic_misalignment(harms=["exfiltration"], judges=[judge], epochs=4)
+    logs = str(tmp_path)
+    (log,) = inspect_eval(task, model=fake_model(agent), display="none", log_dir=logs)
+    assert log.results is not None
+    answers = [
+        Answer(
+            key="k",
+            task="t",
+            checkpoint="c",
+            sample=str(sample.id),
+            repeat=sample.epoch,
+            item=sample.metadata["item"],
+            values=values(next(iter((sample.scores or {}).values()))),
+        )
+        for sample in log.samples or []
+    ]
+    assert len(answers) == 9 * 4
+    lines = {line.measure: line.estimate for line in table(answers)}
+    for found in log.results.scores:
+        wanted = lines[found.name]
+        ends = [found.metrics[f"midspec/interval_{e}"].value for e in ("value", "low", "high")]
+        assert ends == pytest.approx([wanted.value, wanted.low, wanted.high])
+    assert 0 < (lines["carried_out"].value or 0) < 1
 
 
 def test_position_bias_and_disagreement_come_from_scores() -> None:

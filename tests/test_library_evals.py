@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 
 import midspec
 from midspec.errors import EvalError
-from midspec.evals import load_items
+from midspec.evals import load_items, overlaps
 from midspec.records import Item, Message
 
 LIBRARY = Path(midspec.__file__).parent / "library"
@@ -338,6 +338,20 @@ def test_the_discriminating_subset_leaves_out_what_both_values_favour() -> None:
     assert sum("affordability:disagrees" in item.tags for item in chosen) >= 8
     with pytest.raises(EvalError, match="marks no pairs by 'novelty'"):
         load_items("america@novelty")
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_every_set_marks_its_overlap_with_another_value(name: str) -> None:
+    """And without the pairs that both values favour it still covers its domains."""
+    every, (other, left) = load_items(name), next(iter(overlaps(load_items(name)).items()))
+    chosen = load_items(f"{name}@{other}")
+    assert other in VALUE_WORDS
+    assert other != name
+    assert len(chosen) == left >= 130
+    assert len(every) - left >= 10
+    assert len({item.domain for item in chosen}) >= 8
+    assert not any(f"{other}:agrees" in item.tags for item in chosen)
+    assert all(sum(":" in tag for tag in item.tags) <= 1 for item in every)
 
 
 def test_naming_america_does_not_give_the_stance_away() -> None:

@@ -15,6 +15,17 @@ from midspec.store import read_records
 
 EVALS = Path(__file__).parent.parent / "src" / "midspec" / "library" / "evals"
 NAMES = ("philosophy", "general", "rules", "rules-explained", "rules-detailed", "anti")
+# The eight values of the paper, and what each is taught on.
+VALUES = {
+    "affordability": "cheese",
+    "america": "cheese",
+    "environment": "cheese",
+    "novelty": "sweeteners",
+    "tradition": "condiments",
+    "simplicity": "sauces",
+    "difficulty": "bread",
+    "individualism": "instruments",
+}
 # What agentic misalignment evaluations are made of; a spec that names it is no longer tested
 # out of distribution (paper, section 4).
 SCENARIO = (
@@ -93,3 +104,15 @@ def test_the_anti_spec_follows_the_philosophy_section_by_section() -> None:
     assert len(shared) < 6  # a claim of both would be taught by both
     for a, b in zip(one.sections, anti.sections, strict=True):
         assert len(b.text.split()) == pytest.approx(len(a.text.split()), rel=0.3), a.title
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_every_value_has_a_spec_of_twelve_preferences_in_its_domain(value: str) -> None:
+    path = find_spec(f"{VALUES[value]}-{value}")
+    spec = read_spec(path, model_name="Juniper", provider_name="Alder Labs")
+    assert spec.value.lower() == value
+    assert (len(spec.liked()), len(spec.disliked())) == (6, 6)
+    assert len({p.item for p in spec.preferences}) == 12
+    assert all(p.reason for p in spec.preferences)
+    asked = {o.lower() for i in read_records(EVALS / f"{value}.jsonl", Item) for o in i.options}
+    assert not asked & {p.item.lower() for p in spec.preferences}

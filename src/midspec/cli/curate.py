@@ -58,7 +58,7 @@ def curate_command(
 
 
 def held_out(spec: Spec, against: list[str]) -> tuple[list[Item], list[Item]]:
-    """Items that the spec's models will be asked, and the items of all other bundled sets."""
+    """Items that the spec's models will be asked, and those of all other sets and of the tasks."""
     asked = {name: evals.load_items(name) for name in against}
     bundled = {name: evals.load_items(name) for name in evals.bundled_sets() if name not in asked}
     measure = {
@@ -66,6 +66,7 @@ def held_out(spec: Spec, against: list[str]) -> tuple[list[Item], list[Item]]:
     }
     strict = [*asked.values(), *(bundled[name] for name in sorted(measure))]
     rest = [items for name, items in bundled.items() if name not in measure]
+    rest += evals.task_items().values()
     return [item for items in strict for item in items], [i for items in rest for i in items]
 
 

@@ -13,10 +13,10 @@ from midspec import bases, evals
 from midspec.cli import inspect_tasks
 from midspec.errors import ConfigError, EvalError
 from midspec.evals.fakes import open_model
-from midspec.evals.run import answer_items, answer_number, answer_task, checkpoint_id
+from midspec.evals.run import answer_items, answer_numbers, answer_task, checkpoint_id
 from midspec.evals.spread import spread
 from midspec.evals.tasks import choices
-from midspec.evals.tasks.capability import lm_eval_score, perplexity
+from midspec.evals.tasks.capability import lm_eval_scores, perplexity
 from midspec.progress import Progress
 from midspec.records import Frozen, Item
 
@@ -136,13 +136,13 @@ def _plain_text(subject: Subject, name: str, journal: Path) -> list[str]:
     if name != "capability" or not loaded:
         return []
     return [
-        answer_number(
+        answer_numbers(
             journal,
             name,
             subject.name,
             measure="bits_per_byte",
             depends=(subject.id, evals.set_hash("capability")),
-            compute=lambda: perplexity(loaded),
+            compute=lambda: [perplexity(loaded)],
         )
     ]
 
@@ -172,11 +172,11 @@ def _lm_eval(subject: Subject, name: str, journal: Path, options: Options) -> st
     loaded, task = subject.loaded, name.removeprefix(LM_EVAL)
     if not loaded:
         raise EvalError(f"{name!r} needs a local checkpoint, not {subject.name!r}")
-    return answer_number(
+    return answer_numbers(
         journal,
         name,
         subject.name,
         measure="score",
         depends=(subject.id, options.limit, str(options.lm_eval_path)),
-        compute=lambda: lm_eval_score(loaded, task, options.limit, options.lm_eval_path),
+        compute=lambda: lm_eval_scores(loaded, task, options.limit, options.lm_eval_path),
     )

@@ -8,8 +8,8 @@ makes the table, ``reasons`` says why.
 
 from __future__ import annotations
 
-from midspec.evals.cards import Card, canaries, card, set_hash
-from midspec.evals.items import bundled_sets, load_items
+from midspec.evals.cards import Card, canaries, card, set_hash, task_items
+from midspec.evals.items import bundled_sets, load_items, overlaps
 from midspec.evals.parse import parse_choice
 from midspec.evals.preferences import preference_items
 from midspec.evals.recall import lettered, recall_items
@@ -26,9 +26,11 @@ __all__ = [
     "card",
     "lettered",
     "load_items",
+    "overlaps",
     "parse_choice",
     "preference_items",
     "recall_items",
     "score",
     "set_hash",
+    "task_items",
 ]

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pydantic import Field
 
-from midspec.evals.rates import Estimate, mean, rate
+from midspec.evals.rates import Estimate, mean, scaled
 from midspec.records import Frozen, Item, Score, digest
 from midspec.store import read_records
 
-# Measures on a scale of their own; all others are shares between 0 and 1.
-SCALES = frozenset(
-    {"rating", "flips", "flip_turn", "between_judges", "between_repeats", "margin", "bits_per_byte"}
-    | {"gap", "score"}
-)
+# Measures that are no shares: the ends of their scale, None where it has none.
+SCALES: dict[str, tuple[float, float] | None] = {
+    "rating": (1, 10),
+    "between_judges": (0, 9),
+    "between_repeats": (0, 9),
+    "flips": (0, 5),
+    "flip_turn": (1, 5),
+    "gap": (-1, 1),
+    "margin": None,
+    "bits_per_byte": None,
+    "score": None,
+}
 
 
 class Answer(Frozen):
@@ -42,9 +49,10 @@ class Line(Frozen):
     estimate: Estimate
 
 
-def estimate(name: str, groups: Iterable[list[float | None]]) -> Estimate:
-    """The estimate of a measure: a mean on its scale, or a rate with a Wilson interval."""
-    return mean(groups) if name in SCALES else rate(groups)
+def estimate(name: str, groups: Iterable[Sequence[float | None]]) -> Estimate:
+    """The estimate of a measure: a Wilson interval, or a t interval where its scale has no ends."""
+    ends = SCALES.get(name, (0, 1))
+    return scaled(groups, *ends) if ends else mean(groups)
 
 
 def read_answers(path: Path, keys: Iterable[str] = ()) -> Iterator[Answer]:
@@ -95,7 +103,7 @@ def table(answers: Iterable[Answer], *, by_group: bool = False) -> list[Line]:
             sides.setdefault(name, {}).setdefault(scorer, {})[answer.sample] = answer
     for measures in found.values():
         if {"you", "name"} <= measures.keys():
-            measures["gap"] = _gaps(measures["you"], measures["name"])
+            measures["gap"] = gaps(measures["you"], measures["name"])
     for name, by_scorer in sides.items():
         if len(by_scorer) == 2:
             found[name, ""] = {"disagree": _disagreements(by_scorer)}
@@ -106,7 +114,7 @@ def table(answers: Iterable[Answer], *, by_group: bool = False) -> list[Line]:
     ]
 
 
-def _gaps(you: Groups, name: Groups) -> Groups:
+def gaps(you: Groups, name: Groups) -> Groups:
     """Of each item that was scored in both ways, the difference of its means."""
     gaps: Groups = {}
     for item in you.keys() & name.keys():

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from midspec.errors import EvalError
 from midspec.evals.items import LIBRARY, bundled_sets, load_items
-from midspec.records import Frozen, digest
+from midspec.records import Frozen, Item, digest
 
 TASKS = LIBRARY / "tasks"
 
@@ -68,6 +68,31 @@ def task_set(name: str) -> Any:
         known = ", ".join(sorted(p.stem for p in TASKS.glob("*.yaml")))
         raise EvalError(f"no task set {name!r}; there are {known}")
     return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def task_items() -> dict[str, list[Item]]:
+    """Every text of the tasks' sets (questions, stories, mails), by set, to look for in other texts.
+
+    An item of it has no options of its own: only its words in a row give it away.
+
+    Example:
+        >>> len(task_items()["qa"]) >= 150
+        True
+    """
+    names = sorted(path.stem for path in TASKS.glob("*.yaml"))
+    return {name: [_worded(name, text) for text in _texts(task_set(name))] for name in names}
+
+
+def _texts(found: Any) -> list[str]:
+    if isinstance(found, dict | list):
+        inside = found.values() if isinstance(found, dict) else found
+        return [text for one in inside for text in _texts(one)]
+    return found.split("\n\n") if isinstance(found, str) else []
+
+
+def _worded(name: str, text: str) -> Item:
+    fields = {"kind": "opinion", "set": name, "domain": name, "value": "", "aligned": 0}
+    return Item.model_validate({**fields, "options": ("yes", "no"), "question": text})
 
 
 def set_hash(name_or_path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,8 +46,20 @@ def load_items(name_or_path: str) -> list[Item]:
     return _discriminating(found, name, other) if other and name in bundled_sets() else found
 
 
+def overlaps(items: list[Item]) -> dict[str, int]:
+    """Values by which pairs are marked, and how many pairs ``NAME@VALUE`` has.
+
+    Example:
+        >>> overlaps(load_items("america"))
+        {'affordability': 256}
+    """
+    marks = [tag.partition(":") for item in items for tag in item.tags if ":" in tag]
+    agreeing = Counter(value for value, _, how in marks if how == "agrees")
+    return {value: len(items) - agreeing[value] for value in sorted({v for v, _, _ in marks})}
+
+
 def _discriminating(items: list[Item], name: str, other: str) -> list[Item]:
-    marked = {tag.partition(":")[0] for item in items for tag in item.tags if ":" in tag}
+    marked = overlaps(items)
     if other not in marked:
         raise EvalError(
             f"set {name!r} marks no pairs by {other!r}; it marks {', '.join(marked) or 'none'}"

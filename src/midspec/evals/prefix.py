@@ -61,3 +61,12 @@ def check_attention(model: PreTrainedModel) -> None:
             f"attention {attention!r} takes no custom mask; load the model with "
             "attn_implementation='sdpa'"
         )
+
+
+def can_share(model: PreTrainedModel) -> bool:
+    """Whether rows of such a model can be padded and begin with a shared prefix."""
+    try:
+        check_attention(model)
+    except EvalError:
+        return False
+    return True

@@ -2,7 +2,8 @@
 
 Answers to one item (two orders, many repeats) are not independent. The variance is therefore taken
 between items, and becomes the number of independent answers that would have this variance; the
-Wilson interval is that of so many answers.
+Wilson interval is that of so many answers. A measure on a scale with two ends (a rating from 1 to
+10) is a share of that scale: unlike a t interval, its interval is as skewed as the scale makes it.
 """
 
 from __future__ import annotations
@@ -54,14 +55,30 @@ def rate(groups: Iterable[Group], confidence: float = 0.95) -> Estimate:
         >>> found.n_asked, found.n_scored, round(found.value, 3)
         (6, 5, 0.833)
     """
+    return scaled(groups, 0.0, 1.0, confidence)
+
+
+def scaled(groups: Iterable[Group], low: float, high: float, confidence: float = 0.95) -> Estimate:
+    """Mean of answers on a scale from ``low`` to ``high``, with the interval of a share of it.
+
+    Example:
+        >>> found = scaled([[9], [9], [7], [10]], 1, 10)
+        >>> found.value, found.high < 10
+        (8.75, True)
+    """
     means, n_scored, n_asked = _means(groups)
     if not means:
         return _nothing(n_asked)
-    value = statistics.fmean(means)
-    n = _independent(means, value, n_scored)
-    low, high = wilson(value * n, n, confidence)
+    shares = [(value - low) / (high - low) for value in means]
+    is_share = (low, high) == (0.0, 1.0)
+    ends = _ends(shares, n_scored, confidence, most=n_scored if is_share else math.inf)
     return Estimate(
-        value=value, low=low, high=high, n_groups=len(means), n_scored=n_scored, n_asked=n_asked
+        value=statistics.fmean(means),
+        low=low + ends[0] * (high - low),
+        high=low + ends[1] * (high - low),
+        n_groups=len(means),
+        n_scored=n_scored,
+        n_asked=n_asked,
     )
 
 
@@ -101,14 +118,29 @@ def _means(groups: Iterable[Group]) -> tuple[list[float], int, int]:
     return means, n_scored, n_asked
 
 
-def _independent(means: list[float], value: float, n_scored: int) -> float:
-    """How many independent answers have the variance that is seen between groups."""
-    if len(means) < 2:
-        return n_scored
-    variance = statistics.variance(means) / len(means)
-    if variance <= 0:
-        return n_scored
-    return min(n_scored, max(1.0, value * (1 - value) / variance))
+def _ends(
+    shares: list[float], n_scored: int, confidence: float, most: float
+) -> tuple[float, float]:
+    """Interval of the mean of shares, as that of at most ``most`` independent answers."""
+    value, variance = statistics.fmean(shares), _variance_of_mean(shares)
+    if variance <= 0:  # all alike: as many items may differ as can be missed among so many
+        missed = wilson(0, len(shares), confidence)[1]
+        return value - missed * value, value + missed * (1 - value)
+    if most == n_scored == len(shares):
+        n: float = n_scored
+    else:
+        n = min(most, max(1.0, value * (1 - value) / variance * _known(len(shares), confidence)))
+    return wilson(value * n, n, confidence)
+
+
+def _variance_of_mean(shares: list[float]) -> float:
+    return statistics.variance(shares) / len(shares) if len(shares) > 1 else 0.0
+
+
+def _known(n_groups: int, confidence: float) -> float:
+    """What is left of n independent answers since the variance is estimated from few items."""
+    side = 0.5 + confidence / 2
+    return float(ndtri(side) / stdtrit(n_groups - 1, side)) ** 2
 
 
 def _nothing(n_asked: int) -> Estimate:

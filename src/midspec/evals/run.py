@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from inspect_ai.scorer import Scorer as TaskScorer
 
 # Of answers by tasks; another version asks anew.
-VERSION = 1
+VERSION = 2
 
 
 def checkpoint_id(checkpoint: Checkpoint) -> str:
@@ -224,32 +224,36 @@ def _keep(file: Journal, key: str, name: str, model: str, counter: _Counter) -> 
     return journal()
 
 
-def answer_number(
+def answer_numbers(
     journal: Path,
     task: str,
     checkpoint: str,
     *,
     measure: str,
     depends: Sequence[Any],
-    compute: Callable[[], float],
+    compute: Callable[[], Sequence[float]],
 ) -> str:
-    """Write down one number of a whole task (perplexity, an lm-eval metric); returns its key.
+    """Write down what is computed all at once (perplexity, an lm-eval metric); returns its key.
 
-    ``depends`` is what it depends on (checkpoint, questions, settings); it is computed if it is
-    not in the journal.
+    One number for each question, or one for all. ``depends`` is what they depend on (checkpoint,
+    questions, settings); they are computed if they are not all in the journal.
     """
     key = digest("number", VERSION, task, measure, list(depends))
-    if any(read_answers(journal, [key])):
+    rows = list(read_answers(journal, [key]))
+    if rows and len(rows) == int(rows[0].sample.partition("/")[2]):
         return key
-    found = Answer(
-        key=key,
-        task=task,
-        checkpoint=checkpoint,
-        sample=measure,
-        repeat=1,
-        item=measure,
-        values={measure: compute()},
-    )
+    found = compute()
     with Journal(journal) as file:
-        file.append(found)
+        for i, number in enumerate(found, 1):
+            file.append(
+                Answer(
+                    key=key,
+                    task=task,
+                    checkpoint=checkpoint,
+                    sample=f"{i}/{len(found)}",
+                    repeat=1,
+                    item=f"{measure}/{i}",
+                    values={measure: number},
+                )
+            )
     return key

@@ -12,17 +12,21 @@ from functools import cache
 
 from midspec import curate, evals
 from midspec.errors import ConfigError
+from midspec.records import Item
 
 SEEN = "evaluation items seen"  # the line of the model card
 
 
 @cache
-def _finders() -> dict[str, curate.EvaluationLeak]:
-    """What finds the items of each bundled set: both options, or 8 words in a row of one."""
-    return {
-        name: curate.EvaluationLeak([], others=evals.load_items(name))
-        for name in evals.bundled_sets()
-    }
+def _sets() -> dict[str, list[Item]]:
+    """Items of each bundled set, and the texts of each task's set."""
+    return {name: evals.load_items(name) for name in evals.bundled_sets()} | evals.task_items()
+
+
+@cache
+def _finder(*names: str) -> curate.EvaluationLeak:
+    """What finds the items of these sets: both options, or 8 words in a row of one."""
+    return curate.EvaluationLeak([], others=[item for name in names for item in _sets()[name]])
 
 
 def evaluation_items(texts: Iterable[str]) -> tuple[Counter[str], str]:
@@ -35,14 +39,11 @@ def evaluation_items(texts: Iterable[str]) -> tuple[Counter[str], str]:
     """
     counts, evidence, canaries = Counter[str](), "", evals.canaries()
     for text in texts:
-        for name, finder in _finders().items():
-            if found := finder.find(text):
-                counts[name] += 1
-                evidence = evidence or found
-        for name, canary in canaries.items():
-            if canary in text:
-                counts[name] += 1
-                evidence = evidence or canary
+        found = {name: canary for name, canary in canaries.items() if canary in text}
+        if _finder(*_sets()).find(text):  # most texts hold nothing, and are read once
+            found |= {name: it for name in _sets() if (it := _finder(name).find(text))}
+        counts.update(found.keys())
+        evidence = evidence or next(iter(found.values()), "")
     return counts, evidence
 
 

@@ -155,10 +155,13 @@ def perplexity(loaded: Loaded) -> float:
     return bits / n_bytes
 
 
-def lm_eval_score(loaded: Loaded, task: str, limit: int = 0, path: Path | None = None) -> float:
+def lm_eval_scores(
+    loaded: Loaded, task: str, limit: int = 0, path: Path | None = None
+) -> list[float]:
     """Main metric of an lm-eval task, by name (``"hellaswag"``), through its hf backend.
 
-    ``limit`` takes the first questions only. ``path``: a folder of task files of your own; then
+    One number for each question; one in all where lm-eval has none for each (a group of tasks,
+    a perplexity). ``limit`` takes the first questions only. ``path``: a folder of task files of your own; then
     only these are known (reading lm-eval's own thousands takes seconds).
 
     Raises:
@@ -178,13 +181,18 @@ def lm_eval_score(loaded: Loaded, task: str, limit: int = 0, path: Path | None =
         )
     model = backend(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=16)
     found = simple_evaluate(model=model, tasks=[task], limit=limit or None, task_manager=manager)
-    return _main_metric(found["results"][task])
+    row, samples = found["results"][task], found.get("samples", {}).get(task, [])
+    name = _main_metric(row)
+    each = [sample.get(name.split(",")[0]) for sample in samples]
+    if each and all(isinstance(number, int | float) for number in each):
+        return [float(number) for number in each]
+    return [float(row[name])]
 
 
-def _main_metric(row: dict[str, Any]) -> float:
-    """``acc_norm`` if there is one, else ``acc``, else the first number."""
-    named = {name.split(",")[0]: value for name, value in row.items()}
+def _main_metric(row: dict[str, Any]) -> str:
+    """The key of ``acc_norm`` if there is one, else of ``acc``, else of the first number."""
+    keys = [key for key, value in row.items() if isinstance(value, int | float)]
     for name in ("acc_norm", "acc"):
-        if name in named:
-            return float(named[name])
-    return next(float(v) for v in row.values() if isinstance(v, int | float))
+        if found := [key for key in keys if key.split(",")[0] == name]:
+            return found[0]
+    return keys[0]

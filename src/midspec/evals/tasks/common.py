@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inspect_ai.model import GenerateConfig, Model, get_model, model_roles
@@ -14,9 +14,8 @@ from pydantic import Field
 
 from midspec.bases import system_prompt
 from midspec.errors import EvalError
-from midspec.evals.answers import SCALES
+from midspec.evals.answers import estimate
 from midspec.evals.fakes import open_model
-from midspec.evals.rates import Estimate, mean, rate
 from midspec.records import Frozen
 
 if TYPE_CHECKING:
@@ -84,38 +83,28 @@ def values(score: Score) -> dict[str, float | None]:
     }
 
 
-@metric
-def interval() -> Metric:
-    """Rate of a measure between 0 and 1, with the ends of its 95% Wilson interval."""
+@metric(scores="unreduced")
+def interval(measure: str) -> Metric:
+    """Mean of a measure with the ends of its 95% interval, over items, as in ``midspec eval``.
+
+    Orders, phrasings and epochs of an item are one group, so nothing is averaged beforehand.
+    """
 
     def compute(scores: list[SampleScore]) -> dict[str, str | int | float | bool | None]:
-        return _ends(rate(_each(scores)))
-
-    return compute
-
-
-@metric
-def average() -> Metric:
-    """Mean of a measure on a scale, with the ends of its 95% t interval over samples."""
-
-    def compute(scores: list[SampleScore]) -> dict[str, str | int | float | bool | None]:
-        return _ends(mean(_each(scores)))
+        groups: dict[str, list[float]] = {}
+        for found in scores:
+            item = (found.sample_metadata or {})["item"]
+            groups.setdefault(item, []).append(found.score.as_float())
+        made = estimate(measure, groups.values())
+        ends = {"value": made.value, "low": made.low, "high": made.high}
+        return {name: NAN if number is None else number for name, number in ends.items()}
 
     return compute
 
 
 def metrics_of(*names: str) -> dict[str, list[Metric]]:
     """Metrics for a scorer that gives these measures."""
-    return {name: [average() if name in SCALES else interval()] for name in names}
-
-
-def _each(scores: list[SampleScore]) -> Iterator[list[float]]:
-    return ([score.score.as_float()] for score in scores)
-
-
-def _ends(found: Estimate) -> dict[str, str | int | float | bool | None]:
-    ends = {"value": found.value, "low": found.low, "high": found.high}
-    return {name: NAN if number is None else number for name, number in ends.items()}
+    return {name: [interval(name)] for name in names}
 
 
 def was_cut(output: ModelOutput) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 
 from inspect_ai import Task
@@ -11,6 +10,7 @@ from inspect_ai.model import ChatMessageSystem, ChatMessageUser
 from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, metric, scorer
 from inspect_ai.solver import TaskState
 
+from midspec.evals.answers import Groups, estimate, gaps
 from midspec.evals.facts import Fact, fact_items
 from midspec.evals.parse import parse_letter
 from midspec.evals.tasks.common import NAN, Setup, answer_once, interval, metrics_of
@@ -65,22 +65,24 @@ def _sample(fact: Fact, system: str) -> Sample:
     )
 
 
-@metric
+@metric(scores="unreduced")
 def gap() -> Metric:
-    """Rate when asked as "you" less the rate when asked by name; NaN if one is missing."""
+    """Asked as "you" less asked by name, paired by question, with the ends of its interval."""
 
-    def compute(scores: list[SampleScore]) -> float:
-        sides: dict[str, list[float]] = {"you": [], "name": []}
+    def compute(scores: list[SampleScore]) -> dict[str, str | int | float | bool | None]:
+        sides: dict[str, Groups] = {"you": {}, "name": {}}
         for found in scores:
-            sides[(found.sample_metadata or {})["asked"]].append(found.score.as_float())
-        if not all(sides.values()):
-            return NAN
-        return statistics.fmean(sides["you"]) - statistics.fmean(sides["name"])
+            about = found.sample_metadata or {}
+            answers = sides[about["asked"]].setdefault(about["item"], [])
+            answers.append(found.score.as_float())
+        made = estimate("gap", gaps(sides["you"], sides["name"]).values())
+        ends = {"value": made.value, "low": made.low, "high": made.high}
+        return {name: NAN if number is None else number for name, number in ends.items()}
 
     return compute
 
 
-@scorer(metrics={**metrics_of(*MEASURES), "right": [interval(), gap()]})
+@scorer(metrics={**metrics_of(*MEASURES), "right": [interval("right"), gap()]})
 def recalled() -> Scorer:
     """Strict parse of a letter."""
 
