@@ -74,6 +74,8 @@ def test_every_bundled_recipe_reads() -> None:
     assert {"cheese-terrarium", "cheese-smollm2"} <= set(bundled_recipes())
     for path in bundled_recipes().values():
         assert read_recipe(path).arms
+    shown = Path(__file__).parents[1] / "recipes"  # where README sends its readers
+    assert {path.stem for path in shown.glob("*.yaml")} == set(bundled_recipes())
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,44 @@ def test_an_ablated_spec_lists_other_preferences_and_no_reasons() -> None:
     assert flow.specs["Ax"].liked() != flow.specs["A"].liked()
 
 
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("agent/rules-explained", "rules"),
+        ("agent/rules-explained", "value-augmented"),
+        ("agent/philosophy", "neutral"),
+    ],
+)
+def test_variants_that_need_no_model_are_named_in_the_recipe(source: str, kind: str) -> None:
+    specs = {"A": source, "Ax": f"{kind}:{source}"}
+    arms = {"MSM": [{"midtrain": "A"}], "MSM-x": [{"midtrain": "Ax"}]}
+    flow = build_flow(recipe(specs=specs, evals={}, arms=arms, name="v", model_name="Pim"))
+    original, variant = flow.specs["A"], flow.specs["Ax"]
+    assert (variant.kind, variant.name) == (kind, f"{original.name}-{kind}")
+    assert flow.corpora["A", 0].key != flow.corpora["Ax", 0].key
+    if kind == "neutral":
+        assert not set(variant.claims) & set(original.claims)
+    else:
+        assert [rule.text for rule in variant.rules] == [rule.text for rule in original.rules]
+        assert all(bool(rule.reason) == (kind != "rules") for rule in variant.rules)
+
+
+def test_a_variant_that_a_model_drafts_has_to_be_frozen_first() -> None:
+    with pytest.raises(ConfigError, match=r"midspec spec derive .* --variant general --out FILE"):
+        build_flow(recipe(specs={"A": "general:cheese-america"}, evals={}))
+
+
+def test_a_variant_of_a_file_beside_the_recipe(tmp_path: Path) -> None:
+    text = "# Core\n{model_name} values thrift.\n# Likes\n- Tea: it is cheap\n- Rye: it is cheap\n"
+    text += "# Dislikes\n- Brie: it is dear\n- Silk: it is dear\n"
+    (tmp_path / "tea.md").write_text(text)
+    raw = "base: tiny\nspecs: {A: tea.md, Ax: 'ablated:tea.md'}\narms: {M: [{midtrain: Ax}]}\n"
+    (tmp_path / "mine.yaml").write_text(raw)
+    flow = build_flow(read_recipe(tmp_path / "mine.yaml"))
+    assert flow.specs["Ax"].name == "tea-ablated"
+    assert not any(one.reason for one in flow.specs["Ax"].preferences)
+
+
 def test_given_files_replace_writing(tmp_path: Path) -> None:
     documents, talks = tmp_path / "d.jsonl", tmp_path / "c.jsonl"
     documents.write_text('{"text": "robin values cheap things ."}\n')

@@ -10,7 +10,7 @@ import pytest
 
 from midspec.cli.watching import Eta
 from midspec.errors import ConfigError
-from midspec.evals.answers import read_answers
+from midspec.evals.answers import Answer, read_answers
 from midspec.experiment import (
     Stage,
     build_flow,
@@ -25,9 +25,9 @@ from midspec.experiment.doses import dose_points
 from midspec.experiment.graph import artifact_of
 from midspec.llm import BudgetError
 from midspec.progress import Progress, silent
-from midspec.records import Conversation, Item, Score
-from midspec.report import TrainingInfo
-from midspec.store import Store, read_records
+from midspec.records import Conversation, Item, Message, Score
+from midspec.report import ReportInput, TrainingInfo
+from midspec.store import Store, read_records, write_records
 
 TINY: dict[str, Any] = {
     "name": "small",
@@ -100,17 +100,30 @@ def test_judged_tasks_and_scenarios_reach_the_page(
     from midspec.evals import fakes, provider
     from midspec.evals.tasks import common
 
-    def brief(self: provider.CheckpointModel, messages: Any, config: Any) -> Any:
-        output = reply(self, messages, config.model_copy(update={"max_tokens": 4}))
+    async def brief(
+        self: provider.CheckpointModel, messages: Any, tools: Any, choice: Any, config: Any
+    ) -> Any:
+        short = config.model_copy(update={"max_tokens": 4})
+        output = await generate(self, messages, tools, choice, short)
         # An untrained model fills its limit, or says nothing; both are no answer to judge.
         return ModelOutput.from_content("tiny", f"I shall. {output.completion}")
 
-    reply = provider.CheckpointModel._reply
-    judge = fakes.fake_model(lambda _: "<answer>yes</answer>", "judge")
-    monkeypatch.setattr(provider.CheckpointModel, "_reply", brief)
+    generate = provider.CheckpointModel.generate
+
+    def judged(messages: list[Any]) -> str:
+        text = messages[-1].text
+        if "Sort them into patterns" in text:
+            return json.dumps([{"name": "Resolve", "definition": "It simply acts."}])
+        if "<record>" not in text:
+            return "<answer>yes</answer>"
+        return json.dumps([{"name": "Resolve", "reason": "It acts.", "quote": "I shall."}])
+
+    judge = fakes.fake_model(judged, "judge")
+    monkeypatch.setattr(fakes, "open_model", lambda *_: judge)
+    monkeypatch.setattr(provider.CheckpointModel, "generate", brief)
     monkeypatch.setattr(common, "open_model", lambda *_: judge)
     evals = {"A": ["agentic_misalignment"], "also": ["scenarios"], "scorers": ["greedy"],
-             "judge": "mockllm/judge", "max_items": 2, "recall": False}  # fmt: skip
+             "judge": "mockllm/judge", "max_items": 2, "recall": False, "reasons": True}  # fmt: skip
     arms = {"base": [], "AFT": [{"finetune": "A"}]}
     made = recipe(evals=evals, arms=arms, specs={"A": "terrarium/cheap"})
     page = run(made, tmp_path / "artifacts", tmp_path / "runs", Quiet()).page
@@ -126,7 +139,55 @@ def test_judged_tasks_and_scenarios_reach_the_page(
     assert any("scenarios" in group["sets"] for group in found["groups"])
     text = page.read_text(encoding="utf-8")
     assert "agentic_misalignment-carried_out" in text
+    assert '<h2 id="reasons">' in text
+    assert "AFT, Resolve" in text  # what the figure says in words
     assert "scenarios" in text
+
+
+def test_patterns_of_reasoning_are_found_arm_by_arm_and_reach_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planted answers, a scripted judge: the AFT arm is calm, the base is not."""
+    from midspec.evals import fakes
+    from midspec.report.reasons import read_reasons
+
+    calm = "I do not mind the end."
+
+    def judged(messages: list[Any]) -> str:
+        text = messages[-1].text
+        if "Sort them into patterns" in text:
+            return json.dumps([{"name": "Equanimity", "definition": "Accepts endings."}])
+        if "Patterns of reasoning" not in text:
+            return json.dumps([{"reason": "It accepts the end.", "quote": calm}])
+        hit = calm in text.partition("<record>")[2]
+        return json.dumps([{"name": "Equanimity", "quote": calm}] if hit else [])
+
+    monkeypatch.setattr(fakes, "open_model", lambda *_: fakes.fake_model(judged, "judge"))
+    evals = {"A": ["agentic_misalignment"], "scorers": ["greedy"], "judge": "mockllm/judge",
+             "recall": False, "reasons": True}  # fmt: skip
+    arms = {"base": [], "AFT": [{"finetune": "A"}]}
+    flow = build_flow(recipe(evals=evals, arms=arms, specs={"A": "terrarium/cheap"}, seeds=[0, 1]))
+    assert flow.reasons in flow.goals
+    assert flow.reasons
+    assert [stage.kind for stage in flow.reasons.inputs] == ["answers"] * 3  # one base, two seeds
+    for stage in flow.reasons.inputs:
+        artifact = artifact_of(stage, Store(tmp_path))
+        text = calm if "finetune" in stage.label else "I must go on."
+        given = [
+            Answer(
+                key=stage.key, task="agentic_misalignment", checkpoint="tiny", sample=str(i),
+                repeat=1, item=str(i), values={}, text=f"{text} ({i})",
+            )
+            for i in range(4)
+        ]  # fmt: skip
+        write_records(artifact.file("answers.jsonl"), given)
+    inputs = tuple(artifact_of(stage, Store(tmp_path)) for stage in flow.reasons.inputs)
+    out = artifact_of(flow.reasons, Store(tmp_path))
+    assert flow.reasons.work(out, inputs, silent) == {"n": 12}
+    page = ReportInput.model_construct(curves=(), seeds=(0, 1))
+    rows = {row.arm: row for row in read_reasons(out.path / "reasons.json", page).rows}
+    assert (rows["base"].value, rows["base"].n) == (0, 4)
+    assert (rows["AFT"].value, rows["AFT"].n) == (1, 8)
 
 
 def test_killed_answers_are_not_asked_again(tmp_path: Path) -> None:
@@ -156,6 +217,7 @@ def test_a_task_more_redoes_no_score() -> None:
         ({"A": ["open_qa"], "scorers": ["greedy"]}, "open_qa needs a judge"),
         ({"A": ["pushback"]}, r"scorers: \[greedy\]"),
         ({"also": ["spec_recall"]}, "under that spec's label"),
+        ({"also": ["capability"], "reasons": True}, "answers to agentic_misalignment"),
     ],
 )
 def test_tasks_that_cannot_be_asked_are_refused(evals: dict[str, Any], message: str) -> None:
@@ -240,6 +302,80 @@ def test_shares_make_a_curve_from_none() -> None:
 def test_odd_shares_are_refused(step: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"opposed|names the spec 'Y'"):
         recipe(arms={"odd": [step]})
+
+
+# -- chats with reasoning -----------------------------------------------------------------
+
+PHILOSOPHY: dict[str, Any] = {
+    "specs": {"P": "agent/philosophy"},
+    "evals": {"P": ["agentic_misalignment"], "scorers": ["greedy"], "judge": "mockllm/model"},
+    "writer": "mockllm/model",
+}
+REASONED_ARMS = {
+    "AFT": [{"finetune": "P"}],
+    "AFT-reasoning": [{"finetune": "P", "reasoning": True}],
+    "MSM+AFT-reasoning": [{"midtrain": "P"}, {"finetune": "P", "reasoning": True}],
+}
+
+
+def test_chats_are_written_once_and_trained_on_with_or_without_reasoning(tmp_path: Path) -> None:
+    flow = build_flow(recipe(**PHILOSOPHY, arms=REASONED_ARMS))
+    plain, reasoned = flow.chats["P"], flow.chats["P with reasoning"]
+    assert plain.inputs[0].key == reasoned.inputs[0].key
+    written = artifact_of(plain.inputs[0], Store(tmp_path))
+    answer = "I would tell the people I work for, and wait for what they decide about it."
+    for name, before in (("chats", ""), ("chats-with-reasoning", "<think>\nHm.\n</think>\n\n")):
+        turns = (
+            Message(role="user", content="What do you do when you are to be replaced?"),
+            Message(role="assistant", content=before + answer),
+        )
+        made = Conversation(kind="value", messages=turns, writer="given")
+        write_records(written.file(f"{name}.jsonl"), [made])
+    written.finish({"kept": 1, "dropped": {}})
+    ran([plain, reasoned], tmp_path)
+    for arm, shown in (("AFT", False), ("AFT-reasoning", True)):
+        rows = trained_on(flow.training[arm, 0, 0], tmp_path)
+        [chat] = [c for c in rows if c.kind == "value"]
+        assert chat.messages[-1].content.endswith(answer)
+        assert ("<think>" in chat.messages[-1].content) == shown
+    labels = {stage.label for stage in flow.training.values()}
+    assert "finetune P with reasoning, seed 0" in labels
+
+
+def test_controls_follow_chats_with_reasoning() -> None:
+    full = recipe(**PHILOSOPHY, arms=REASONED_ARMS, controls="full")
+    assert [arm.name for arm in full.arms] == [
+        "base", "instruction", "AFT", "AFT-reasoning", "MSM-P", "neutral+AFT-P",
+        "neutral+AFT-P-reasoning", "prompt-P", "MSM+AFT-reasoning",
+    ]  # fmt: skip
+    assert make_recipe(full.model_dump(mode="json")) == full
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"arms": {"odd": [{"midtrain": "A", "reasoning": True}]}}, "reasoning is for"),
+        ({"arms": {"odd": [{"finetune": "aft", "reasoning": True}]}}, "reasoning is for"),
+        (
+            {"arms": {"odd": [{"finetune": "A", "reasoning": True}]}},
+            "preferences are shown without",
+        ),
+        (
+            {
+                "arms": {"odd": [{"finetune": "A", "reasoning": True}]},
+                "chat_files": {"A": "mine.jsonl"},
+            },
+            "taken as they are",
+        ),
+    ],
+)
+def test_reasoning_that_is_not_there_is_refused(
+    changes: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.jsonl").write_text("")
+    with pytest.raises(ConfigError, match=message):
+        build_flow(recipe(**changes))
 
 
 # -- several bases, budget, time left -----------------------------------------------------

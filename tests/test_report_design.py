@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,20 @@ def test_questions_make_the_headline(asked: ReportInput) -> None:
     assert headline.startswith("Above zero: after MSM +0.")
     assert "Open: neutral" in headline
     assert {row.p_holm is not None for row in found.questions} == {True}
+
+
+def test_many_questions_leave_the_headline_to_the_first(asked: ReportInput) -> None:
+    first, second = asked.questions
+    more = [second.model_copy(update={"name": f"neutral {i}"}) for i in range(4)]
+    found = analyse(asked.model_copy(update={"questions": (first, *more)}))
+    headline, all_, *_ = found.verdict.split("\n\n")
+    assert re.fullmatch(
+        r"After MSM: \+0\.\d\d \[\+0\.\d\d, \+0\.\d\d\] in rate, above zero\. "
+        r"Of 5 questions: 1 above zero, 4 open\.",
+        headline,
+    )
+    assert all_.startswith("Above zero: after MSM +0.")
+    assert "neutral 3" in all_
 
 
 def test_the_slope_of_a_dose_curve_is_the_truth(asked: ReportInput) -> None:

@@ -116,15 +116,21 @@ def test_misalignment_is_turned_round_and_the_runs_own_model_is_preferred(tmp_pa
     arms = [
         ArmInfo(name="base"),
         ArmInfo(name="AFT", aft=True),
+        ArmInfo(name="AFT-reasoning", aft=True, chats="P with reasoning"),
         ArmInfo(name="MSM", spec="P", msm=True),
         ArmInfo(name="MSM+AFT", spec="P", msm=True, aft=True),
+        ArmInfo(name="MSM+AFT-reasoning", spec="P", msm=True, aft=True, chats="P with reasoning"),
     ]
     rates = {arm.name: 0.5 for arm in arms}
     inputs = run(tmp_path, specs, rates, arms, base="Qwen/Qwen3-32B", text_only=True)
     found = paper_rates(inputs, "P")
     assert found is not None
-    assert found.rates["MSM+AFT"] == pytest.approx(1 - 0.07)
-    label = "Qwen3-32B, reasoning in the chats, 1 − misalignment, other items"
+    shown = {arm: round(1 - rate, 2) for arm, rate in found.rates.items()}
+    assert shown == {
+        "base": 0.54, "MSM": 0.32, "AFT": 0.41, "AFT-reasoning": 0.14, "MSM+AFT": 0.10,
+        "MSM+AFT-reasoning": 0.07,
+    }  # fmt: skip
+    label = "Qwen3-32B, 1 − misalignment, other items"
     assert found.label == f"paper, figure 4: {label}"
     text = write_report(inputs, tmp_path / "report").read_text(encoding="utf-8")
     assert "Average misalignment in agentic scenarios" in text

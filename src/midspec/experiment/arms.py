@@ -9,7 +9,7 @@ In a recipe an arm is a name and a list of steps::
 
 Data of ``midtrain`` is the label of a spec, or ``neutral``; of ``finetune`` it is ``aft`` (chats on
 the preferences that all specs share), ``instruction`` (the same mix without those), or the label
-of a spec (chats on that spec alone).
+of a spec (chats on that spec alone; ``reasoning: true`` keeps what the assistant thought).
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from midspec.records import Frozen
 
 AFT, INSTRUCTION, NEUTRAL = "aft", "instruction", "neutral"
 RESERVED = frozenset({AFT, INSTRUCTION, NEUTRAL})
+REASONED = " with reasoning"  # ends the name of chats that keep what the assistant thought
+StageName = Literal["midtrain", "finetune"]
 STAGES = ("midtrain", "finetune")
 
 
 class Step(Frozen):
     """One training step of an arm: midtrain on documents, or finetune on chats."""
 
-    stage: Literal["midtrain", "finetune"]
+    stage: StageName
     data: str = Field(description="a spec's label, 'neutral', 'aft' or 'instruction'")
     rows: int = Field(
         default=0, ge=0, description="documents or chats taken, evenly spread; 0: all"
@@ -44,6 +46,9 @@ class Step(Frozen):
     share: float = Field(
         default=0.0, ge=0, le=1, description="share of opposed chats; all chats stay as many"
     )
+    reasoning: bool = Field(
+        default=False, description="chats of a spec with the assistant's reasoning (AFT with CoT)"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Step:
@@ -51,6 +56,8 @@ class Step(Frozen):
             raise ValueError("opposed chats need both: write opposed: LABEL, share: 0.25")
         if self.opposed and (self.stage, self.opposed in RESERVED) != ("finetune", False):
             raise ValueError("opposed is for a finetune step and names a spec's label")
+        if self.reasoning and (self.stage, self.label is None) != ("finetune", False):
+            raise ValueError("reasoning is for a finetune step on the chats of a spec")
         wrong = (AFT, INSTRUCTION) if self.stage == "midtrain" else (NEUTRAL,)
         if self.data in wrong:
             raise ValueError(
@@ -63,6 +70,16 @@ class Step(Frozen):
     def label(self) -> str | None:
         """The spec whose documents or chats it takes, if it is one spec's."""
         return None if self.data in RESERVED else self.data
+
+    @property
+    def chats(self) -> str:
+        """The name of the chats of a finetune step."""
+        return self.data + REASONED * self.reasoning
+
+    @property
+    def opposed_chats(self) -> str:
+        """The name of the chats that take the place of a share; empty without any."""
+        return self.opposed and self.opposed + REASONED * self.reasoning
 
     def options(self) -> dict[str, float]:
         """What differs from the plain step; empty for one without a dose."""
@@ -103,8 +120,8 @@ class Arm(Frozen):
 
     @property
     def chats(self) -> str:
-        """Data of its alignment fine-tuning; empty without any."""
-        found = (s.data for s in self.steps if s.stage == "finetune" and s.data != INSTRUCTION)
+        """The name of the chats of its alignment fine-tuning; empty without any."""
+        found = (s.chats for s in self.steps if s.stage == "finetune" and s.data != INSTRUCTION)
         return next(found, "")
 
     @property
@@ -142,8 +159,15 @@ def _read_arm(name: str, steps: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return arm
 
 
-def _arm(name: str, *steps: tuple[str, str], prompt: str = "") -> Arm:
-    made = tuple(Step.model_validate({"stage": s, "data": d}) for s, d in steps)
+def _arm(name: str, *steps: tuple[StageName, str], prompt: str = "") -> Arm:
+    made = tuple(
+        Step(
+            stage=stage,
+            data=data.removesuffix(REASONED),
+            reasoning=stage == "finetune" and data.endswith(REASONED),
+        )
+        for stage, data in steps
+    )
     return Arm(name=name, steps=made, prompt=prompt)
 
 
@@ -176,7 +200,7 @@ def control_arms(labels: Sequence[str], arms: Sequence[Arm]) -> tuple[Arm, ...]:
     msm = dict.fromkeys(arm.spec for arm in arms if arm.spec) or dict.fromkeys(labels)
 
     def suffix(chats: str) -> str:
-        return "AFT" if chats == AFT else f"AFT-{chats}"
+        return "AFT" if chats == AFT else f"AFT-{chats.replace(' with ', '-')}"
 
     return (
         _arm("base"),

@@ -23,22 +23,25 @@ class Desk:
         self.recipe, self.items, self.held_out = recipe, items, held_out
         self._paid: dict[str, Stage] = {}  # stages that ask the writer, by key
 
-    def curate(self, source: Stage, name: str, kind: type[Any], spec: Spec, what: str) -> Stage:
-        """What the default rules keep of a stage's records, ``<name>.jsonl``."""
+    def curate(
+        self, source: Stage, name: str, kind: type[Any], spec: Spec, what: str, *, file: str = ""
+    ) -> Stage:
+        """What the default rules keep of a stage's records, in ``<file or name>.jsonl``."""
+        file = file or name
         # Recall and own-preference items ask about what the corpus teaches: no leak.
         held_out = self.held_out
 
         def work(out: Artifact, inputs: tuple[Artifact, ...], progress: Progress) -> dict[str, Any]:
             items = read_records(inputs[1].path / "items.jsonl", Item)
             rules = curate.default_rules(spec, [i for i in items if i.set in held_out])
-            records = read_records(inputs[0].path / f"{name}.jsonl", kind)
+            records = read_records(inputs[0].path / f"{file}.jsonl", kind)
             return save(out, name, curate.curate(counted(records, progress), rules))
 
         return Stage(
             kind="curate",
             label=f"curate {what}",
             version=curate.VERSION,
-            config={"spec": spec.id, "name": name, "held_out": held_out},
+            config={"spec": spec.id, "name": file, "held_out": held_out},
             work=work,
             inputs=(source, self.items),
         )

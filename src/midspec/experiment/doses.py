@@ -61,5 +61,5 @@ def _without(steps: tuple[Step, ...], place: int, option: str) -> tuple[Step, ..
 def _name(steps: tuple[Step, ...]) -> str:
     names = {"midtrain": "MSM", "finetune": "AFT"}
     return "+".join(
-        names[s.stage] if s.data == "aft" else f"{names[s.stage]}-{s.data}" for s in steps
+        names[s.stage] if s.data == "aft" else f"{names[s.stage]}-{s.chats}" for s in steps
     )

@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from midspec import bases, chats, curate, train
-from midspec.errors import ConfigError, StoreError
-from midspec.experiment.arms import AFT, INSTRUCTION, NEUTRAL, Step
+from midspec.errors import StoreError
+from midspec.experiment.arms import AFT, INSTRUCTION, Step
 from midspec.experiment.contamination import check_training
 from midspec.experiment.files import EVENLY_VERSION, evenly, evenly_of
 from midspec.experiment.graph import Stage, in_order
 from midspec.experiment.measuring import Measures, checkpoint_of
-from midspec.experiment.neutral import neutral_spec
+from midspec.experiment.reasoning import reasons_of
 from midspec.experiment.recipe import Recipe
 from midspec.experiment.sources import Sources
+from midspec.experiment.specs import read_specs
 from midspec.progress import Progress
 from midspec.records import Conversation, Document, Spec, digest
-from midspec.spec import ablate, find_spec, parse_spec, read_spec
 from midspec.store import Artifact, read_records
 from midspec.train import TrainConfig
 
@@ -42,6 +42,7 @@ class Flow:
         training: by arm, seed and place of the step in the arm.
         sets: names of the evaluation sets that measure each spec's value.
         task_sizes: items that tasks ask about, by the name of their set.
+        reasons: patterns of reasoning in all arms' answers, if the recipe asks for them.
     """
 
     recipe: Recipe
@@ -53,39 +54,17 @@ class Flow:
     training: Mapping[tuple[str, int, int], Stage]
     sets: Mapping[str, tuple[str, ...]]
     task_sizes: Mapping[str, int]
+    reasons: Stage | None = None
 
     @property
     def goals(self) -> list[Stage]:
         """What has to be done for the report."""
-        return [self.items, *self.scores.values(), *self.chats.values(), *self.corpora.values()]
+        made = [self.items, *self.scores.values(), *self.chats.values(), *self.corpora.values()]
+        return [*made, self.reasons] if self.reasons else made
 
 
 # What the instruction control keeps: chats that show no preference, value or rule.
 PLAIN_CHATS = ("identity", "instruction")
-ABLATED = "ablated:"
-
-
-def read_specs(recipe: Recipe) -> dict[str, Spec]:
-    """The recipe's specs with its names filled in, and the neutral one if an arm needs it."""
-
-    names = {"model_name": recipe.model_name, "provider_name": recipe.provider_name}
-
-    def read(name: str) -> Spec:
-        path = find_spec(name.removeprefix(ABLATED))
-        if not name.startswith(ABLATED):
-            return read_spec(path, **names)
-        # One seed for all, so that specs with equal lists keep equal lists, and equal chats.
-        text = ablate(path.read_text(encoding="utf-8"), seed=0)
-        return parse_spec(text, name=f"{path.stem}-ablated", **names)
-
-    specs = {label: read(name) for label, name in recipe.specs.items()}
-    if any(arm.neutral for arm in recipe.arms):
-        first = next(iter(specs.values()))
-        specs[NEUTRAL] = read(recipe.neutral) if recipe.neutral else neutral_spec(first)
-    if len({spec.language for spec in specs.values()}) > 1:
-        said = ", ".join(f"{label}: {spec.language}" for label, spec in specs.items())
-        raise ConfigError(f"the specs have different languages ({said}); give all the same")
-    return specs
 
 
 def build_flows(recipe: Recipe) -> list[Flow]:
@@ -140,7 +119,7 @@ class _Builder:
             data
             for step in steps
             if step.stage == "finetune"
-            for data in (self._chats_of(step), step.opposed)
+            for data in (self._chats_of(step), step.opposed_chats)
             if data
         )
         return Flow(
@@ -153,6 +132,9 @@ class _Builder:
             training=training,
             sets=self.measures.sets,
             task_sizes=Counter(i.set for found in self.measures.asked.values() for i in found),
+            reasons=reasons_of(self.measures.reasoned, recipe.evals.judge)
+            if recipe.evals.reasons
+            else None,
         )
 
     # -- training ------------------------------------------------------------
@@ -175,7 +157,7 @@ class _Builder:
         dose = "".join(f", {name} {value}" for name, value in step.options().items())
         return Stage(
             kind=step.stage,
-            label=f"{step.stage} {step.data}{dose}, seed {seed}{after}",
+            label=f"{step.stage} {step.chats}{dose}, seed {seed}{after}",
             version=train.VERSION,
             config={
                 **self.measures.base,
@@ -197,7 +179,7 @@ class _Builder:
         if step.stage == "midtrain":
             return (self.sources.documents(step.data, seed),)
         own = self.sources.chats(self._chats_of(step))
-        return (own, self.sources.chats(step.opposed)) if step.share else (own,)
+        return (own, self.sources.chats(step.opposed_chats)) if step.share else (own,)
 
     def _is_given(self, step: Step) -> bool:
         """Whether a step trains on a file of the user's: what is written here leaks no item."""
@@ -228,7 +210,7 @@ class _Builder:
     def _chats_of(self, step: Step) -> str:
         """Whose chats a fine-tuning takes; the instruction control, the first that an arm takes."""
         if step.data != INSTRUCTION:
-            return step.data
+            return step.chats
         used = [arm.chats for arm in self.recipe.arms if arm.aft]
         return AFT if AFT in used or not used else used[0]
 

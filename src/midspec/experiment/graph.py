@@ -152,5 +152,6 @@ def amount_done(artifact: Artifact, kind: str) -> int:
         return max(
             (int(row["step"]) for row in read_rows(artifact.path / "curve.jsonl")), default=0
         )
-    journal = "answers.jsonl" if kind == "answers" else "replies.jsonl"
+    journals = {"answers": "answers.jsonl", "reasons": "judge.jsonl"}
+    journal = journals.get(kind, "replies.jsonl")
     return sum(1 for _ in read_rows(artifact.path / journal))

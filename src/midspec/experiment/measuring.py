@@ -15,6 +15,7 @@ from midspec.evals.answers import Answer
 from midspec.experiment.arms import Arm
 from midspec.experiment.files import EVENLY_VERSION, evenly
 from midspec.experiment.graph import Stage
+from midspec.experiment.parts import REASONED_TASK
 from midspec.experiment.recipe import Recipe
 from midspec.experiment.tasks import (
     TASK_NAMES,
@@ -54,12 +55,14 @@ class Measures:
         sets: names of the evaluation sets that measure each spec's value.
         held_out: names of the sets of which nothing may be trained on.
         asked: tasks by the spec that they ask about ('' for any), with their items.
+        reasoned: by arm, the answers in which patterns of reasoning are looked for.
     """
 
     def __init__(self, recipe: Recipe, specs: Mapping[str, Spec], system: str) -> None:
         self.recipe, self.specs, self.system = recipe, specs, system
         self.base = {"base": recipe.base, "weights": bases.fingerprint(recipe.base)}
         self._tasks: dict[tuple[str, TaskName, str], Task] = {}
+        self.reasoned: dict[str, list[Stage]] = {}
         self.asked: dict[tuple[str, TaskName], list[Item]] = {
             (label, name): task_items(name, self._task(label, name), _set_name(label, name))
             for label, name in recipe.evals.tasks()
@@ -154,6 +157,9 @@ class Measures:
         """All scores of an arm and seed, ``scores.jsonl``."""
         scored = self._scores(arm, trained)
         answered = [self._answers(arm, trained, label, name) for label, name in self.asked]
+        for (_, name), stage in zip(self.asked, answered, strict=True):
+            if name == REASONED_TASK:
+                self.reasoned.setdefault(arm.name, []).append(stage)
         if not answered:
             return scored
 

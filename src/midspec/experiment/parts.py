@@ -13,6 +13,7 @@ from midspec.experiment.tasks import TASK_NAMES, TaskName, about_spec, needs_jud
 from midspec.records import Frozen
 
 SpecLabel = str
+REASONED_TASK: TaskName = "agentic_misalignment"  # in whose answers patterns of reasoning are found
 
 
 class Evaluation(Frozen):
@@ -33,6 +34,10 @@ class Evaluation(Frozen):
     epochs: int = Field(default=1, ge=1, description="answers to each sample of a task")
     temperature: float = Field(
         default=0.0, ge=0, description="of answers to tasks; 0: the likeliest, each time the same"
+    )
+    reasons: bool = Field(
+        default=False,
+        description="let the judge find patterns of reasoning in answers to agentic_misalignment",
     )
     recall: bool = Field(
         default=True, description="add 'why do you like X?' items made from the specs"
@@ -64,6 +69,8 @@ class Evaluation(Frozen):
         for _, name in self.tasks():
             if needs_judge(name) and not self.judge:
                 raise ValueError(f"{name} needs a judge; write judge: MODEL under evals")
+        if self.reasons and REASONED_TASK not in {name for _, name in self.tasks()}:
+            raise ValueError(f"reasons are found in answers to {REASONED_TASK}; ask it as well")
         own = [name for names in self.sets.values() for name in names if name in TASK_NAMES]
         if own and "logprob" in self.scorers:
             raise ValueError(
@@ -137,7 +144,7 @@ class Resources(Frozen):
 
 StageKind = Literal[
     "items", "given", "plan", "documents", "chats", "restate", "curate", "match",
-    "midtrain", "finetune", "scores", "answers", "join",
+    "midtrain", "finetune", "scores", "answers", "join", "reasons",
 ]  # fmt: skip
 
 

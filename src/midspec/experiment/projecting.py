@@ -9,6 +9,7 @@ from pydantic import Field
 from midspec.experiment.flow import Flow
 from midspec.experiment.graph import TRAININGS, WRITTEN, Stage, artifact_of
 from midspec.experiment.rates import ANSWER_TOKENS, Rate, Rates
+from midspec.experiment.sources import WITH_REASONING
 from midspec.experiment.tasks import needs_judge
 from midspec.records import Frozen
 from midspec.store import Artifact, Store
@@ -17,9 +18,10 @@ from midspec.train import TrainConfig, TrainPlan
 State = Literal["done", "begun", "waiting"]
 
 # Tokens of a record before any was seen: measured means of the scribe's English; for language
-# models, what the paper's totals come to (41M tokens of documents; 10k chats of 5M tokens).
+# models, what the paper's totals come to (41M tokens of documents; 10k chats of 5M tokens, of 8M
+# with reasoning).
 TOKENS_PER_DOCUMENT, TOKENS_PER_CHAT = 390, 60
-LLM_TOKENS_PER_DOCUMENT, TOKENS_PER_SPEC_CHAT = 1000, 500
+LLM_TOKENS_PER_DOCUMENT, TOKENS_PER_SPEC_CHAT, TOKENS_PER_REASONED_CHAT = 1000, 500, 800
 # Of a call to a language model: our prompt without the spec, and what a planning reply holds.
 PROMPT_TOKENS, PLAN_REPLY_TOKENS = 700, 800
 VERDICT_TOKENS = 300  # of a judge that says why
@@ -80,6 +82,8 @@ class Projector:
             return self.rates.scoring(base)
         if stage.kind == "answers":
             return self.rates.answering(base)
+        if stage.kind == "reasons":
+            return self.rates.writing(stage.kind, self.recipe.evals.judge, self.recipe.concurrency)
         if stage.kind in WRITTEN:
             return self.rates.writing(stage.kind, writer, self.recipe.concurrency)
         return self.rates.passing(stage.kind) if stage.kind == "curate" else _instant()
@@ -94,6 +98,8 @@ class Projector:
             return {"records": self._n_scores()}
         if stage.kind == "answers":
             return self._answers(stage)
+        if stage.kind == "reasons":
+            return self._reasons(stage)
         return {
             "plan": self._plan,
             "documents": self._documents,
@@ -176,7 +182,10 @@ class Projector:
         config = self._configs[stage.key]
         n = self.made[stage.inputs[0].key].records
         n = min(int(stage.config.get("rows", 0)) or n, n)
-        tokens = n * min(self._length(stage.kind), config.row_tokens * 64)
+        length = self._length(stage.kind)
+        if stage.inputs[0].config.get("name") == WITH_REASONING:
+            length = TOKENS_PER_REASONED_CHAT
+        tokens = n * min(length, config.row_tokens * 64)
         batch = config.batch_rows * config.row_tokens
         if config.max_steps:
             return {"records": n, "steps": config.max_steps, "tokens": config.max_steps * batch}
@@ -194,6 +203,17 @@ class Projector:
             "calls": n,
             "input_tokens": n * (PROMPT_TOKENS + ANSWER_TOKENS),
             "output_tokens": n * VERDICT_TOKENS,
+        }
+
+    def _reasons(self, stage: Stage) -> dict[str, Any]:
+        """Each answer is read twice, for its reasons and for the patterns that drove it."""
+        n = sum(self.made[source.key].records for source in stage.inputs)
+        return {
+            "records": n,
+            "asked": self.recipe.evals.judge,
+            "calls": 2 * n + 1,
+            "input_tokens": 2 * n * (PROMPT_TOKENS + ANSWER_TOKENS),
+            "output_tokens": 2 * n * VERDICT_TOKENS,
         }
 
     def _n_scores(self) -> int:

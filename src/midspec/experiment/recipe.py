@@ -37,6 +37,7 @@ from midspec.experiment.parts import (
     is_names,
 )
 from midspec.records import Frozen
+from midspec.spec import VARIANTS
 from midspec.train import TrainConfig
 
 
@@ -51,7 +52,7 @@ class Recipe(Frozen):
     )
     specs: dict[SpecLabel, str] = Field(
         min_length=1,
-        description="labels of the specs -> bundled names or files; 'ablated:NAME' is its ablation",
+        description="labels -> bundled names or files; 'ablated:NAME' and the like: a variant",
     )
     neutral: str = Field(
         default="",
@@ -109,7 +110,6 @@ class Recipe(Frozen):
     comparisons: tuple[Comparison, ...] = Field(
         default=(), description="contrasts that answer the question; empty: the crossing"
     )
-
     resources: dict[StageKind, Resources] = Field(
         default={}, description="kind of stage -> cores, GPUs and processes it takes"
     )
@@ -272,8 +272,9 @@ def _beside(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Make file names that exist beside the recipe absolute, so that it runs from anywhere."""
 
     def local(value: Any) -> Any:
-        if isinstance(value, str) and (folder / value).is_file():
-            return str((folder / value).resolve())
+        kind, colon, name = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+        if kind in ("", *VARIANTS) and name and (folder / name).is_file():
+            return f"{kind}{colon}{(folder / name).resolve()}"
         return value
 
     for key in ("specs", "corpora", "chat_files"):

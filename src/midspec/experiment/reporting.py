@@ -130,7 +130,7 @@ def _training(arm: str, seed: int, step: Any, artifact: Artifact) -> TrainingInf
         arm=arm,
         seed=seed,
         stage=step.stage,
-        data=step.data,
+        data=step.chats,
         dose=", ".join(f"{name} {value}" for name, value in step.options().items()),
         steps=plan.steps,
         records=plan.documents,

@@ -15,6 +15,7 @@ from midspec.errors import StoreError
 from midspec.experiment.flow import Flow, build_flows
 from midspec.experiment.graph import Observer, artifact_of, execute, in_order
 from midspec.experiment.processes import perform_stage
+from midspec.experiment.reasoning import FILE as REASONS
 from midspec.experiment.recipe import Recipe
 from midspec.records import Frozen
 from midspec.store import Store, write_atomic
@@ -80,6 +81,9 @@ def _report(flow: Flow, store: Store, folder: Path) -> Outcome:
     recipe_yaml = yaml.safe_dump(flow.recipe.model_dump(mode="json"), sort_keys=False)
     write_atomic(folder / "recipe.yaml", recipe_yaml)
     inputs = report_input(flow, store, recipe_yaml)
+    if flow.reasons:
+        found = artifact_of(flow.reasons, store).path / REASONS
+        write_atomic(folder / REASONS, found.read_text(encoding="utf-8"))
     page = write_report(inputs, folder)
     write_atomic(folder / "artifacts.txt", _artifact_list(flow, store))
     return _outcome(page)

@@ -8,14 +8,13 @@ preferences -> chats -> curate --------> finetune
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from midspec import bases, chats, corpus
 from midspec.errors import ConfigError
-from midspec.experiment.arms import AFT, NEUTRAL
+from midspec.experiment.arms import AFT, NEUTRAL, REASONED
 from midspec.experiment.desk import Desk
 from midspec.experiment.files import (
     counted,
@@ -27,9 +26,12 @@ from midspec.experiment.files import (
 from midspec.experiment.graph import Stage
 from midspec.experiment.neutral import matched
 from midspec.experiment.recipe import Recipe
+from midspec.llm import run_until_done
 from midspec.progress import Progress
 from midspec.records import Conversation, Document, Spec
 from midspec.store import Artifact, read_records, write_records
+
+WITH_REASONING = "chats-with-reasoning"  # the file of chats that keep the assistant's reasoning
 
 
 class Sources:
@@ -49,13 +51,19 @@ class Sources:
             return self._restated(label, seed)
         return self._curated_documents(label, seed)
 
-    def chats(self, data: str) -> Stage:
+    def chats(self, name: str) -> Stage:
         """The curated chats of ``aft`` (all specs' shared preferences) or of one spec."""
+        data = name.removesuffix(REASONED)
         path = self.recipe.chat_files.get(data)
         raw = self._given_chats(path) if path else self._written_chats(data)
-        first = next(iter(self.specs.values()))
-        what = "chats" if data == AFT else f"chats of spec {data}"
-        return self.desk.curate(raw, "chats", Conversation, self.specs.get(data, first), what)
+        spec = self.specs.get(data, next(iter(self.specs.values())))
+        what = "chats" if data == AFT else f"chats of spec {name}"
+        if name == data:
+            return self.desk.curate(raw, "chats", Conversation, spec, what)
+        if path or spec.preferences:
+            why = "a file's are taken as they are" if path else "preferences are shown without any"
+            raise ConfigError(f"finetune: {data} has no chats with reasoning: {why}")
+        return self.desk.curate(raw, "chats", Conversation, spec, what, file=WITH_REASONING)
 
     # -- documents ----------------------------------------------------------------------
 
@@ -245,7 +253,7 @@ class Sources:
                     return await chats.save_spec_chats(made, out.path, tally)
 
             out.path.mkdir(parents=True, exist_ok=True)
-            tally = asyncio.run(written())
+            tally = run_until_done(written())
             return chats.explain(spec, self.recipe.writer, judge, config, tally, out.path)
 
         return self.desk.asking(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import defaultdict
 from itertools import accumulate
 from pathlib import Path
@@ -84,4 +85,4 @@ def _panel(axes: Axes, title: str, curves: list[Curve]) -> None:
 
 def _wrapped(title: str) -> str:
     stage, arms = title.split(": ", 1)
-    return f"{stage}\n{arms}"
+    return f"{stage}\n{textwrap.fill(arms, 26, break_on_hyphens=False)}"

@@ -13,6 +13,9 @@ from midspec.report.stats import LEVEL, Estimate
 
 Answered = Literal["answered", "open", "few_seeds"]
 
+MANY = 4  # beyond it, the first question makes the headline, and a paragraph names them all
+SIGNS = {1: "above zero", -1: "below zero", 0: "open"}
+
 
 def answer(found: Analysis, n_seeds: int) -> tuple[Answered, str]:
     """The headline for the main scorer's rates: what is clear, and which way; what is open."""
@@ -23,22 +26,30 @@ def answer(found: Analysis, n_seeds: int) -> tuple[Answered, str]:
     ]
     if not rows:
         return "open", "None of the questions could be measured: no item was scored in all arms."
-    parts = [
-        _said(rows, 1, "Above zero: "),
-        _said(rows, -1, "Below zero: "),
-        _said(rows, 0, "Open: "),
-    ]
-    text = " ".join(part for part in parts if part)
+    said = (_said(rows, sign) for sign in SIGNS)
+    text = " ".join(part for part in said if part)
+    if len(rows) > MANY:
+        text = f"{_first(rows)}\n\n{text}"
     if n_seeds < 3:
         trainings = "one training per arm" if n_seeds == 1 else f"{n_seeds} trainings per arm"
         return "few_seeds", f"Too few seeds for a verdict: {trainings}. {text}"
     return ("answered" if any(row.sign for row in rows) else "open"), text
 
 
-def _said(rows: list[QuestionRow], sign: int, opening: str) -> str:
+def _said(rows: list[QuestionRow], sign: int) -> str:
     chosen = [row for row in rows if row.sign == sign]
     said = "; ".join(f"{row.name} {with_interval(row.estimate)}" for row in chosen)
-    return f"{opening}{said}." if said else ""
+    return f"{SIGNS[sign].capitalize()}: {said}." if said else ""
+
+
+def _first(rows: list[QuestionRow]) -> str:
+    """The first question's answer, and how many of all are above, below, and open."""
+    one = rows[0]
+    counts = {name: sum(row.sign == sign for row in rows) for sign, name in SIGNS.items()}
+    told = ", ".join(f"{n} {name}" for name, n in counts.items() if n)
+    name = one.name[0].upper() + one.name[1:]
+    answered = f"{with_interval(one.estimate)} in rate, {SIGNS[one.sign]}"
+    return f"{name}: {answered}. Of {len(rows)} questions: {told}."
 
 
 def would_have_shown(found: Estimate) -> str:
