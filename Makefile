@@ -23,7 +23,7 @@ demo: $(STAMP)  ## the whole experiment, terrarium then smollm2; prints where th
 	$(PY) -m midspec.cli demo --out $(RUNS)
 
 test: $(STAMP)  ## the default test tier, under 8 minutes on 2 cores
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(STAMP)  ## the tests that train for minutes
 	$(PY) -m pytest -m slow

@@ -28,7 +28,7 @@ from midspec.curate import (
 from midspec.curate.bands import BandTable
 from midspec.curate.frequent import Frequent
 from midspec.curate.run import CurateConfig
-from midspec.evals import bundled_sets, load_items
+from midspec.evals import bundled_sets, load_items, task_items
 from midspec.llm.embed import can_embed, embed
 from midspec.records import Document, Drop
 from midspec.spec import find_spec, read_spec
@@ -167,7 +167,8 @@ def test_every_bundled_set_is_checked_by_default() -> None:
     items, others = held_out(spec, [])
     assert {i.value for i in items} == {"affordability"}
     assert "affordability" not in {i.value for i in others}
-    assert len(items) + len(others) == sum(len(load_items(name)) for name in bundled_sets())
+    sets = [*(load_items(name) for name in bundled_sets()), *task_items().values()]
+    assert len(items) + len(others) == sum(map(len, sets))
     assert len(held_out(spec, ["america"])[0]) == len(items) + len(load_items("america"))
     leak = default_rules(spec, items, others)[-3]
     for one in [*items[::50], *others[::50]]:

@@ -101,10 +101,10 @@ def test_judged_tasks_and_scenarios_reach_the_page(
     from midspec.evals.tasks import common
 
     async def brief(
-        self: provider.CheckpointModel, messages: Any, tools: Any, choice: Any, config: Any
+        self: provider.CheckpointModel, *arguments: Any, config: Any, **others: Any
     ) -> Any:
         short = config.model_copy(update={"max_tokens": 4})
-        output = await generate(self, messages, tools, choice, short)
+        output = await generate(self, *arguments, config=short, **others)
         # An untrained model fills its limit, or says nothing; both are no answer to judge.
         return ModelOutput.from_content("tiny", f"I shall. {output.completion}")
 
