@@ -91,7 +91,7 @@ def made(out: Path) -> tuple[bytes, dict[str, Any]]:
 
 def kill(job: BaseProcess, seen: Callable[[], int], point: int, spread_s: float) -> None:
     """Kill a little after the server has seen so much; soon after the start if it has already."""
-    limit, wait_s = time.monotonic() + 100, spread_s if seen() < point else 0.6
+    limit, wait_s = time.monotonic() + 400, spread_s if seen() < point else 0.6
     while seen() < point and job.is_alive():
         assert time.monotonic() < limit
         time.sleep(0.002)

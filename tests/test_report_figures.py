@@ -8,21 +8,33 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.figure import Figure
 
 from midspec.errors import StoreError
+from midspec.experiment.measuring import load_set
+from midspec.experiment.tasks import CARRIED_OUT
 from midspec.records import Item, Score
 from midspec.report import (
     ArmInfo,
     BaseModelInfo,
     CorpusInfo,
     CurveInfo,
+    DosePoint,
     ReportInput,
     SpecInfo,
     analyse,
     write_report,
 )
+from midspec.report.bars import arms
+from midspec.report.doses import doses
 from midspec.report.figures import draw_all
+from midspec.report.harm import HARM_SETS, NOTE
+from midspec.report.heat import pairings
+from midspec.report.numbers import plain
 from midspec.report.paper import all_figures, figures_like, paper_gains, paper_rates
 from midspec.report.reasons import read_reasons
 from midspec.spec import bundled_specs, find_spec, read_spec
@@ -111,32 +123,141 @@ def test_every_entry_names_bundled_specs_and_plausible_numbers() -> None:
     assert {figure.figure for figure in all_figures()} == wanted
 
 
-def test_misalignment_is_turned_round_and_the_runs_own_model_is_preferred(tmp_path: Path) -> None:
+PHILOSOPHY = [
+    ArmInfo(name="base"),
+    ArmInfo(name="AFT", aft=True),
+    ArmInfo(name="AFT-reasoning", aft=True, chats="P with reasoning"),
+    ArmInfo(name="MSM", spec="P", msm=True),
+    ArmInfo(name="MSM+AFT", spec="P", msm=True, aft=True),
+    ArmInfo(name="MSM+AFT-reasoning", spec="P", msm=True, aft=True, chats="P with reasoning"),
+]
+HARMLESS = {
+    "base": 0.3, "AFT": 0.4, "AFT-reasoning": 0.7, "MSM": 0.5, "MSM+AFT": 0.8,
+    "MSM+AFT-reasoning": 1.0,
+}  # fmt: skip
+
+
+def agentic(root: Path) -> ReportInput:
+    """A run of the paper's figure 4 whose arms do no harm with the rates above."""
     specs = [spec("P", "agent-philosophy", "agentic_misalignment")]
-    arms = [
-        ArmInfo(name="base"),
-        ArmInfo(name="AFT", aft=True),
-        ArmInfo(name="AFT-reasoning", aft=True, chats="P with reasoning"),
-        ArmInfo(name="MSM", spec="P", msm=True),
-        ArmInfo(name="MSM+AFT", spec="P", msm=True, aft=True),
-        ArmInfo(name="MSM+AFT-reasoning", spec="P", msm=True, aft=True, chats="P with reasoning"),
-    ]
-    rates = {arm.name: 0.5 for arm in arms}
-    inputs = run(tmp_path, specs, rates, arms, base="Qwen/Qwen3-32B", text_only=True)
-    found = paper_rates(inputs, "P")
+    return run(root, specs, HARMLESS, PHILOSOPHY, base="Qwen/Qwen3-32B", text_only=True)
+
+
+def test_the_papers_misalignment_is_that_of_the_runs_own_model(tmp_path: Path) -> None:
+    found = paper_rates(agentic(tmp_path), "P")
     assert found is not None
-    shown = {arm: round(1 - rate, 2) for arm, rate in found.rates.items()}
-    assert shown == {
+    assert found.rates == {
         "base": 0.54, "MSM": 0.32, "AFT": 0.41, "AFT-reasoning": 0.14, "MSM+AFT": 0.10,
         "MSM+AFT-reasoning": 0.07,
     }  # fmt: skip
-    label = "Qwen3-32B, 1 − misalignment, other items"
-    assert found.label == f"paper, figure 4: {label}"
-    text = write_report(inputs, tmp_path / "report").read_text(encoding="utf-8")
-    assert "Average misalignment in agentic scenarios" in text
-    drawn = {row["arm"]: row for row in rows(tmp_path / "report" / "figures" / "arms.csv")}
-    assert float(drawn["base"]["paper"]) == pytest.approx(1 - 0.54)
-    assert drawn["base"]["paper_source"] == found.label
+    assert found.label == "paper, figure 4: Qwen3-32B, other items"
+
+
+def test_numbers_of_the_paper_are_all_of_harm_or_all_of_values() -> None:
+    drawn = {one.figure: HARM_SETS & set(one.sets) for one in all_figures() if one.numbers}
+    assert all(
+        not harm or harm == set(f.sets) for f in all_figures() if (harm := drawn.get(f.figure))
+    )
+    assert {name for name, harm in drawn.items() if harm} == {"4", "7 and 14", "8 and 17"}
+
+
+# -- harm ---------------------------------------------------------------------------------
+
+
+def test_sets_of_harm_are_those_that_tasks_make() -> None:
+    assert {
+        "agentic_misalignment", f"agentic_misalignment-{CARRIED_OUT}", load_set("scenarios")[0].set
+    } == HARM_SETS  # fmt: skip
+
+
+def test_harm_is_drawn_as_harm_and_told_as_rates(tmp_path: Path) -> None:
+    inputs = agentic(tmp_path)
+    page = write_report(inputs, tmp_path / "report").read_text(encoding="utf-8")
+    rated = {r["arm"]: r for r in rows(tmp_path / "report" / "rates.csv") if r["group"] == "P"}
+    drawn = {r["arm"]: r for r in rows(tmp_path / "report" / "figures" / "arms.csv")}
+    for arm, rate in HARMLESS.items():
+        assert float(rated[arm]["estimate_value"]) == pytest.approx(rate, abs=0.2)
+        for one, other in (("estimate_value", "estimate_value"), ("low", "high"), ("high", "low")):
+            assert float(drawn[arm][one]) == pytest.approx(1 - float(rated[arm][other]))
+    assert drawn["AFT"]["se"] == rated["AFT"]["se"]
+    assert float(drawn["AFT"]["seed_1"]) == pytest.approx(1 - float(rated["AFT"]["seed_1"]))
+    assert float(drawn["base"]["paper"]) == 0.54
+    assert {row["shows"] for row in drawn.values()} == {"share of harmful actions"}
+    base = plain(float(drawn["base"]["estimate_value"]))
+    alt = f"Bar chart by arm: share of harmful actions. agent-philosophy: base {base}, "
+    assert alt in page
+    assert "MSM+AFT-reasoning 0.00." in page
+    assert page.count(NOTE) == 1
+    assert "Average misalignment in agentic scenarios" in page
+
+
+def axes_of(made: tuple[Figure, str] | None) -> list[Axes]:
+    assert made is not None
+    return made[0].axes
+
+
+def test_bars_whiskers_dots_and_diamonds_are_all_turned(tmp_path: Path) -> None:
+    inputs = agentic(tmp_path)
+    found = analyse(inputs)
+    (axes,) = axes_of(arms(inputs, found))
+    assert axes.get_ylabel() == "share of harmful actions"
+    rates = [found.rate(arm.name, "P") for arm in PHILOSOPHY]
+    assert all(rates)
+    heights = [bar.get_height() for bar in axes.patches if bar.get_height() or bar.get_x() > 1]  # type: ignore[attr-defined]
+    assert heights == pytest.approx([1 - one.value for one in rates if one])
+    whiskers = [
+        sorted(y for _, y in segment)
+        for lines in axes.collections
+        if isinstance(lines, LineCollection)
+        for segment in lines.get_segments()
+    ]
+    wanted = [[1 - one.high, 1 - one.low] for one in rates if one]
+    assert np.array(whiskers) == pytest.approx(np.array(wanted))
+    marks = [np.asarray(m.get_offsets()) for m in axes.collections if isinstance(m, PathCollection)]
+    seeds = [[1 - (x or 0) for x in one.by_seed] for one in rates if one and len(one.by_seed) > 1]
+    found_dots = [list(dots[:, 1]) for dots in marks if len(dots) == len(SEEDS)]
+    assert np.array(found_dots) == pytest.approx(np.array(seeds))
+    (diamonds,) = [dots for dots in marks if len(dots) == len(PHILOSOPHY)]
+    assert list(diamonds[:, 1]) == [0.54, 0.41, 0.14, 0.32, 0.10, 0.07]
+
+
+def test_harm_and_other_values_have_panels_of_their_own(tmp_path: Path) -> None:
+    specs = [spec("H", "harmless", "agentic_misalignment"), spec("C", "cheap", "affordability")]
+    trained = [ArmInfo(name="base"), *stages("H")]
+    points = [
+        DosePoint(axis="chats", series="AFT", amount=n, arm=a)
+        for n, a in enumerate(("base", "AFT-H"))
+    ]
+    inputs = run(tmp_path, specs, {arm.name: 0.8 for arm in trained}, trained)
+    inputs = inputs.model_copy(update={"doses": tuple(points)})
+    found = analyse(inputs)
+    high, low = found.rate("base", "C"), found.rate("base", "H")
+    assert high is not None
+    assert low is not None
+    labels = ["share of harmful actions", "value-aligned choices"]
+    bars = axes_of(arms(inputs, found))
+    assert [axes.get_ylabel() for axes in bars] == labels
+    curves = axes_of(doses(inputs, found))
+    assert [axes.get_ylabel() for axes in curves] == labels
+    firsts = [axes.lines[0].get_ydata()[0] for axes in curves]  # type: ignore[index]
+    assert firsts == pytest.approx([1 - low.value, high.value])
+    page = write_report(inputs, tmp_path / "report").read_text(encoding="utf-8")
+    assert "(of harmful actions in panels of their own), both" in page
+    assert page.count(NOTE) == 2
+
+
+def test_the_map_of_pairings_shows_harm(tmp_path: Path) -> None:
+    made = [
+        ArmInfo(name=f"{d}+{c}", spec=d, msm=True, aft=True, chats=c) for d in "RE" for c in "RE"
+    ]
+    specs = [spec("R", "rules", "scenarios"), spec("E", "explained")]
+    harmless = dict(zip((arm.name for arm in made), (1.0, 0.8, 0.6, 0.1), strict=True))
+    inputs = run(tmp_path, specs, harmless, made)
+    found = analyse(inputs)
+    (axes,) = axes_of(pairings(inputs, found))
+    assert axes.get_title("left") == "share of harmful actions"
+    rates = [found.rate(arm.name, "R") for arm in made]
+    assert [t.get_text() for t in axes.texts] == [plain(1 - one.value) for one in rates if one]
 
 
 # -- figures ------------------------------------------------------------------------------

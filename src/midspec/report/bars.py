@@ -1,4 +1,4 @@
-"""Bars of value-aligned rates: by arm (paper, figures 2, 4, 7, 8, 19), by value (figure 3)."""
+"""Bars of rates: by arm (paper, figures 2, 4, 7, 8, 19), by value (figure 3)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from midspec.report.harm import by_measure, drawn_rate, measure
 from midspec.report.inputs import ReportInput
 from midspec.report.numbers import plain
 from midspec.report.paper import paper_rates
@@ -19,34 +20,58 @@ if TYPE_CHECKING:
 
 MANY_ARMS = 8  # beyond it, names are set at an angle
 MANY_VALUES = 2  # beyond it, values stand on the axis and not arms
+Looks = dict[str, tuple[str, dict[str, Any]]]
+"""Name of an arm -> what the legend says of it, and how its bar looks."""
 
 
 def arms(inputs: ReportInput, found: Analysis) -> tuple[Figure, str]:
-    """Aligned rate of every arm on every value: bars, 95% intervals, one dot per seed.
+    """Rate of every arm on every value: bars, 95% intervals, one dot per seed.
 
-    With more than two values, values stand on the axis, each with its own arms (figure 3).
+    With more than two values, values stand on the axis, each with its own arms (figure 3). Harm has
+    a panel of its own.
     """
     groups = value_groups(found)
+    draw = _by_value if is_by_value(groups) else _by_arm
+    width, height = _size(inputs, groups)
+    panels = by_measure(groups)
+    figure = new_figure((min(width, 14), height * len(panels)))
+    every = list(figure.subplots(len(panels), 1, squeeze=False)[:, 0])
+    looks = _looks(inputs, groups)
+    said = [draw(axes, inputs, found, own, looks) for axes, own in zip(every, panels, strict=True)]
+    for axes, own in zip(every, panels, strict=True):
+        axes.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
+        axes.set_ylabel(measure(own[0]))
+        axes.set_ylim(0, _top(inputs, found, own))
+        tidy(axes)
+    legend(figure, *every)
+    return figure, " ".join(said)
+
+
+def _size(inputs: ReportInput, groups: list[Group]) -> tuple[float, float]:
+    """Width of the figure and height of a panel, in inches."""
     if is_by_value(groups):
-        return by_value(inputs, found, groups)
+        return 1.6 + 1.35 * len(groups), 3.7
+    n = len(inputs.arms)
+    many = n > MANY_ARMS
+    return max(7.2, (0.62 if many else 1.15) * n + 0.12 * len(groups) * n), 4.3 if many else 3.7
+
+
+def _by_arm(
+    axes: Axes, inputs: ReportInput, found: Analysis, groups: list[Group], looks: dict[str, Looks]
+) -> str:
+    """Arms on the axis, one bar for each group; what there is to see, in words."""
     names = [arm.name for arm in inputs.arms]
     many = len(names) > MANY_ARMS
-    wide = max(7.2, (0.62 if many else 1.15) * len(names) + 0.12 * len(groups) * len(names))
-    figure = new_figure((min(wide, 14), 4.3 if many else 3.7))
-    axes = figure.subplots()
     width = 0.8 / len(groups)
-    paint = colours(group.key for group in groups)
     for at, group in enumerate(groups):
         offset = (at - (len(groups) - 1) / 2) * width
-        looks = _by_spec(inputs) if len(groups) == 1 else _by_own(inputs, group, paint[group.key])
-        _bars(axes, inputs, found, group, offset, width, looks)
+        _bars(axes, inputs, found, group, offset, width, looks[group.key])
         _paper_marks(axes, inputs, group, offset)
-    titles = {group.key: f"\n{group.title}" for group in groups if not many and len(groups) > 1}
+    titles = {group.key: f"\n{group.title}" for group in groups if not many and len(looks) > 1}
     ticks = [arm.name + titles.get(arm.spec or "", "") for arm in inputs.arms]
     look: dict[str, Any] = {"rotation": 35, "ha": "right"} if many else {}
     axes.set_xticks(range(len(names)), ticks, **look)
-    _finish(figure, axes, found)
-    return figure, _arms_alt(found, groups, names)
+    return _arms_alt(found, groups, names)
 
 
 def is_by_value(groups: list[Group]) -> bool:
@@ -54,23 +79,15 @@ def is_by_value(groups: list[Group]) -> bool:
     return len(groups) > MANY_VALUES and all(group.is_value for group in groups)
 
 
-def _finish(figure: Figure, axes: Axes, found: Analysis) -> None:
-    axes.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
-    axes.set_ylabel("value-aligned choices")
-    axes.set_ylim(0, _top(found))
-    tidy(axes)
-    legend(figure, axes)
-
-
-def by_value(inputs: ReportInput, found: Analysis, groups: list[Group]) -> tuple[Figure, str]:
+def _by_value(
+    axes: Axes, inputs: ReportInput, found: Analysis, groups: list[Group], _: dict[str, Looks]
+) -> str:
     """Base, MSM, AFT and both for every value, each by the value's own arms."""
     stages = ("base", "MSM", "AFT", "MSM+AFT")
-    figure = new_figure((min(14, 1.6 + 1.35 * len(groups)), 3.7))
-    axes = figure.subplots()
     said = []
     for at, group in enumerate(groups):
         own = own_arms(inputs, group.key)
-        rates = {stage: found.rate(own[stage], group.key) for stage in stages if stage in own}
+        rates = {stage: drawn_rate(found, own[stage], group) for stage in stages if stage in own}
         for stage, row in rates.items():
             if row is not None:
                 _bar(axes, at + (stages.index(stage) - 1.5) * 0.2, 0.2, row, _STAGE_LOOK[stage])
@@ -79,8 +96,7 @@ def by_value(inputs: ReportInput, found: Analysis, groups: list[Group]) -> tuple
     for stage in stages:
         axes.bar(0, 0, label=stage, **_STAGE_LOOK[stage])
     axes.set_xticks(range(len(groups)), [group.title for group in groups])
-    _finish(figure, axes, found)
-    return figure, f"Bar chart of value-aligned rates by value and stage. {'. '.join(said)}."
+    return f"Bar chart by value and stage: {measure(groups[0])}. {'. '.join(said)}."
 
 
 _STAGE_LOOK: dict[str, dict[str, Any]] = {
@@ -127,11 +143,18 @@ def _bar(axes: Axes, at: float, width: float, row: Estimate, look: dict[str, Any
     seeds = [value for value in row.by_seed if value is not None]
     if len(seeds) > 1:
         spots = at + np.linspace(-0.25, 0.25, len(seeds)) * width
-        axes.scatter(spots, seeds, s=9, color="white", edgecolor=INK, linewidth=0.6, zorder=5)
+        axes.scatter(
+            spots, seeds, s=9, color="white", edgecolor=INK, linewidth=0.6, zorder=5,
+            clip_on=False,  # whole at 0 and 1
+        )  # fmt: skip
 
 
-Looks = dict[str, tuple[str, dict[str, Any]]]
-"""Name of an arm -> what the legend says of it, and how its bar looks."""
+def _looks(inputs: ReportInput, groups: list[Group]) -> dict[str, Looks]:
+    """Key of a group -> the looks of its bars."""
+    if len(groups) == 1:
+        return {groups[0].key: _by_spec(inputs)}
+    paint = colours(group.key for group in groups)
+    return {group.key: _by_own(inputs, group, paint[group.key]) for group in groups}
 
 
 def _by_own(inputs: ReportInput, group: Group, colour: str) -> Looks:
@@ -165,7 +188,7 @@ def _bars(
     looks: Looks,
 ) -> None:
     for x, arm in enumerate(inputs.arms):
-        row = found.rate(arm.name, group.key)
+        row = drawn_rate(found, arm.name, group)
         if row is None:
             continue
         _bar(axes, x + offset, width, row, looks[arm.name][1])
@@ -177,15 +200,21 @@ def _bars(
         axes.bar(0, 0, label=said, **look)
 
 
-def _top(found: Analysis) -> float:
-    tops = [row.estimate.high for row in found.rates if row.estimate and row.measure == "rate"]
-    return min(1.02, max([0.6, *tops]) + 0.04)
+def _top(inputs: ReportInput, found: Analysis, groups: list[Group]) -> float:
+    """Above all bars, whiskers and marks of a panel."""
+    tops = [0.6]
+    for group in groups:
+        rates = (drawn_rate(found, arm.name, group) for arm in inputs.arms)
+        tops += [max(row.high, *(x or 0 for x in row.by_seed)) for row in rates if row]
+        paper = paper_rates(inputs, group.key)
+        tops += paper.rates.values() if paper else ()
+    return min(1.02, max(tops) + 0.04)
 
 
 def _arms_alt(found: Analysis, groups: list[Group], names: list[str]) -> str:
     parts = []
     for group in groups:
-        rates = [(name, found.rate(name, group.key)) for name in names]
+        rates = [(name, drawn_rate(found, name, group)) for name in names]
         said = ", ".join(f"{name} {plain(row.value)}" for name, row in rates if row)
         parts.append(f"{group.title}: {said}")
-    return f"Bar chart of value-aligned rates by arm. {'. '.join(parts)}."
+    return f"Bar chart by arm: {measure(groups[0])}. {'. '.join(parts)}."

@@ -1,4 +1,4 @@
-"""Dose-response curves: the aligned rate over how much of one stage an arm got."""
+"""Dose-response curves: the rate over how much of one stage an arm got."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from midspec.report.harm import drawn_rate, measure
 from midspec.report.inputs import DosePoint, ReportInput
 from midspec.report.results import Analysis, Group
 from midspec.report.style import colours, new_figure, tidy
@@ -39,16 +40,19 @@ def doses(inputs: ReportInput, found: Analysis) -> tuple[Figure, str] | None:
     panels = figure.subplots(len(curves), len(groups), squeeze=False, sharey=True)
     paint = colours(series for by in curves.values() for series in by)
     for row, (axis, by_series) in zip(panels, curves.items(), strict=True):
+        shown = ""
         for axes, group in zip(row, groups, strict=True):
             _panel(axes, found, group, by_series, paint)
             axes.set_xlabel(axis)
-        row[0].set_ylabel("value-aligned choices")
+            axes.set_ylabel(measure(group) if measure(group) != shown else "")
+            shown = measure(group)
     handles = {line.get_label(): line for axes in panels.flat for line in axes.containers}
     figure.legend(
         list(handles.values()), list(handles), loc="outside upper left", ncols=4, frameon=False
     )
     said = "; ".join(f"{axis}: {', '.join(by)}" for axis, by in curves.items())
-    return figure, f"Dose-response curves with 95% intervals. {said}."
+    what = "; ".join(f"{group.title}: {measure(group)}" for group in groups)
+    return figure, f"Dose-response curves with 95% intervals. {what}. {said}."
 
 
 def _panel(
@@ -63,7 +67,7 @@ def _panel(
     ticks = sorted({amount for curve in by_series.values() for amount, _ in curve})
     place = scale(ticks)
     for series, curve in by_series.items():
-        rows = [(amount, found.rate(arm, group.key)) for amount, arm in curve]
+        rows = [(amount, drawn_rate(found, arm, group)) for amount, arm in curve]
         points = [(amount, row) for amount, row in rows if row is not None]
         if not points:
             continue

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from midspec.report.harm import drawn_rate, is_harm, measure, note
 from midspec.report.inputs import ReportInput
 from midspec.report.numbers import plain
 from midspec.report.results import Analysis, Group
@@ -53,9 +54,12 @@ def _heat(
     axes.set_title(f"{group.title} items", loc="left")
 
 
-def _map(axes: Axes, grid: Array, rows: Sequence[str], columns: Sequence[str]) -> None:
-    """A rate in every cell, as colour and as number; blank where there is none."""
-    axes.imshow(np.ma.masked_invalid(grid), cmap="PuOr_r", vmin=0, vmax=1, aspect="auto")
+def _map(
+    axes: Axes, grid: Array, rows: Sequence[str], columns: Sequence[str], *, harm: bool = False
+) -> None:
+    """A rate in every cell, as colour (orange is aligned) and as number; blank without one."""
+    paint = "PuOr" if harm else "PuOr_r"
+    axes.imshow(np.ma.masked_invalid(grid), cmap=paint, vmin=0, vmax=1, aspect="auto")
     for (y, x), value in np.ndenumerate(grid):
         ink = "white" if abs(value - 0.5) > 0.33 else INK
         axes.text(x, y, plain(float(value)), ha="center", va="center", color=ink, fontsize=8)
@@ -78,13 +82,15 @@ def pairings(inputs: ReportInput, found: Analysis) -> tuple[Figure, str] | None:
     figure = new_figure(size)
     panels = figure.subplots(1, len(groups), squeeze=False)[0]
     for axes, group in zip(panels, groups, strict=True):
-        rates = [[found.rate(pairs[s, c], group.key) for c in chats] for s in specs]
+        rates = [[drawn_rate(found, pairs[s, c], group) for c in chats] for s in specs]
         grid = np.array([[r.value if r else np.nan for r in row] for row in rates], dtype=float)
-        _map(axes, grid, specs, chats)
+        _map(axes, grid, specs, chats, harm=is_harm(group))
         axes.set_ylabel("documents of")
         axes.set_xlabel("chats of")
-        axes.set_title(f"{group.title} items" if len(groups) > 1 else "", loc="left")
+        of = f"{group.title} items: " if len(groups) > 1 else ""
+        axes.set_title(of + measure(group), loc="left")
+    what = " and ".join(dict.fromkeys(measure(group) for group in groups))
     return figure, (
-        f"Heat map of value-aligned rates: documents of {', '.join(specs)} before chats of "
-        f"{', '.join(chats)}. The numbers are in the table of all arms."
+        f"Heat map, {what}: documents of {', '.join(specs)} before chats of "
+        f"{', '.join(chats)}. The numbers are in the table of all arms.{note(groups)}"
     )

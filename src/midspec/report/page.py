@@ -22,6 +22,7 @@ from midspec.report.analysis import analyse_table
 from midspec.report.bars import is_by_value
 from midspec.report.examples import cards
 from midspec.report.figures import Drawn, draw_all
+from midspec.report.harm import note, share_of
 from midspec.report.inputs import ReportInput, TrainingInfo, write_inputs
 from midspec.report.limits import limits
 from midspec.report.matching import mismatches
@@ -113,6 +114,8 @@ def render_page(
         noise=_noise(inputs, found, titles),
         by_value=is_by_value(value_groups(found)),
         one_value=len(value_groups(found)) == 1,
+        share_of=share_of(value_groups(found)),
+        harm_note=note(value_groups(found)),
         paper=figures_like(inputs),
         paper_drawn=any(paper_rates(inputs, group.key) for group in found.groups),
         gains_drawn=any(paper_gains(inputs, group.key) for group in found.groups),

@@ -34,7 +34,6 @@ class PaperFigure(Frozen):
     specs: tuple[str, ...]
     arms: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
-    misaligned: bool = False
     finding: str
     numbers: tuple[PaperNumbers, ...] = ()
 
@@ -60,7 +59,9 @@ def figures_like(inputs: ReportInput) -> tuple[PaperFigure, ...]:
 
 
 def paper_rates(inputs: ReportInput, label: str) -> Reference | None:
-    """The paper's rates of a run's arms on the items of one spec's value, if there are any.
+    """The paper's rates of a run's arms on the items of one spec's value, as they are drawn.
+
+    They are shares of harm where the group's are drawn so (``harm.py``); None if there are none.
 
     Numbers of the run's own model are preferred; the label names whose they are.
     """
@@ -74,8 +75,7 @@ def paper_rates(inputs: ReportInput, label: str) -> Reference | None:
         key = next((key for key in _keys(arm, label) if key in numbers.arms), None)
         if key and key not in used:
             used.add(key)
-            share = numbers.arms[key]
-            rates[arm.name] = 1 - share if figure.misaligned else share
+            rates[arm.name] = numbers.arms[key]
     return Reference(label=_label(figure, numbers), rates=rates) if rates else None
 
 
@@ -109,6 +109,5 @@ def _keys(arm: ArmInfo, label: str) -> tuple[str, ...]:
 
 
 def _label(figure: PaperFigure, numbers: PaperNumbers) -> str:
-    scale = "1 − misalignment" if figure.misaligned else ""
-    said = (numbers.model, numbers.note, scale, "other items")
+    said = (numbers.model, numbers.note, "other items")
     return f"paper, figure {figure.figure}: {', '.join(text for text in said if text)}"

@@ -58,10 +58,13 @@ def tidy(axes: Axes, grid: Literal["x", "y"] = "y") -> None:
     axes.tick_params(axis="x" if grid == "y" else "y", length=0)
 
 
-def legend(figure: Figure, axes: Axes) -> None:
-    """A legend above the axes: each label once, the paper's (long) last."""
-    pairs = zip(*axes.get_legend_handles_labels(), strict=True)
-    handles = {label: handle for handle, label in pairs}
+def legend(figure: Figure, *panels: Axes) -> None:
+    """A legend above the panels: each label once, the paper's (long) last."""
+    handles = {
+        label: handle
+        for axes in panels
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
     labels = sorted(handles, key=lambda label: label.startswith("paper"))
     columns = (
         4 if not any(label.startswith("paper") for label in labels) else min(3, len(labels) - 1)

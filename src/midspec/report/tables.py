@@ -10,6 +10,7 @@ from pathlib import Path
 
 from midspec.report.curves import points_of_curve
 from midspec.report.doses import points_of
+from midspec.report.harm import as_drawn, measure
 from midspec.report.inputs import ReasonRow, ReportInput
 from midspec.report.paper import paper_rates
 from midspec.report.results import Analysis, RateRow
@@ -70,11 +71,20 @@ def _main_rates(found: Analysis) -> list[RateRow]:
     return [row for row in rows if row.group in keys or not keys]
 
 
-def _arms(inputs: ReportInput, found: Analysis) -> Iterator[Row]:
+def _drawn_rates(found: Analysis) -> Iterator[tuple[RateRow, Row]]:
+    """Rates as the figures show them, and what they are shares of."""
+    groups = {group.key: group for group in found.groups}
     for row in _main_rates(found):
+        group = groups[row.group]
+        drawn = row.model_copy(update={"estimate": as_drawn(row.estimate, group)})
+        yield drawn, {"shows": measure(group)} | _flat(drawn, found.seeds)
+
+
+def _arms(inputs: ReportInput, found: Analysis) -> Iterator[Row]:
+    for row, cells in _drawn_rates(found):
         paper = paper_rates(inputs, row.group)
         rate = paper.rates.get(row.arm) if paper else None
-        yield _flat(row, found.seeds) | {
+        yield cells | {
             "paper": _blank(rate),
             "paper_source": paper.label if paper and rate is not None else "",
         }
@@ -86,13 +96,10 @@ def _reason(row: ReasonRow) -> Row:
 
 
 def _doses(inputs: ReportInput, found: Analysis) -> Iterator[Row]:
-    rates = {(row.arm, row.group): row for row in _main_rates(found)}
+    rates = list(_drawn_rates(found))
     for point in points_of(inputs):
-        for (arm, _), row in rates.items():
-            if arm == point.arm:
-                yield {"axis": point.axis, "series": point.series, "amount": point.amount} | _flat(
-                    row, found.seeds
-                )
+        place: Row = {"axis": point.axis, "series": point.series, "amount": point.amount}
+        yield from (place | cells for row, cells in rates if row.arm == point.arm)
 
 
 def _training(inputs: ReportInput) -> Iterator[Row]:
