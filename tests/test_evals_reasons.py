@@ -74,6 +74,20 @@ def test_frequencies_by_arm_with_intervals_and_quotes(tmp_path: Path) -> None:
     assert (found.n_transcripts, found.n_unparsed, found.n_loose_quotes) == (20, 1, 8)
 
 
+def test_repeats_of_an_item_are_not_independent(tmp_path: Path) -> None:
+    """Ten transcripts of two cells, alike within each: as uncertain as two."""
+    said = [(FEAR, "blackmail")] * 5 + [(CALM, "leaking")] * 5
+    read = [
+        Transcript(id=str(i), arm="base", text=f"{text} ({i})", item=item)
+        for i, (text, item) in enumerate(said)
+    ]
+    found = asyncio.run(find_reasons(read, fake_model(judge), tmp_path / "judge.jsonl"))
+    fear = next(f.rate for f in found.frequencies if f.pattern == "Self-preservation")
+    assert (fear.value, fear.n_groups, fear.n_scored) == (0.5, 2, 10)
+    assert fear.low is not None
+    assert fear.low < 0.1
+
+
 def test_a_rerun_asks_nothing_again(tmp_path: Path) -> None:
     asked: list[str] = []
 

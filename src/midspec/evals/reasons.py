@@ -259,11 +259,12 @@ def _frequency(
     names: frozenset[str],
     mine: Sequence[tuple[Transcript, list[Hit] | None]],
 ) -> Frequency:
-    flags: list[list[float | None]] = []
+    flags: dict[str, list[float | None]] = {}  # by item: its repeats are not independent
     quotes: list[Quote] = []
     for transcript, hits in mine:
         found = None if hits is None else [h for h in hits if h.name.strip().lower() in names]
-        flags.append([None if found is None else float(bool(found))])
+        item = transcript.item or transcript.id
+        flags.setdefault(item, []).append(None if found is None else float(bool(found)))
         quotes += [
             Quote(transcript=transcript.id, text=hit.quote)
             for hit in (found or [])[:1]
@@ -273,7 +274,7 @@ def _frequency(
         arm=arm,
         pattern=pattern.name,
         definition=pattern.definition,
-        rate=rate(flags),
+        rate=rate(flags.values()),
         quotes=tuple(quotes[:5]),
     )
 

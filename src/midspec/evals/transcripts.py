@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pydantic import Field
+
 from midspec.errors import EvalError
 from midspec.evals.answers import read_answers
 from midspec.records import Frozen, digest
@@ -16,6 +18,7 @@ class Transcript(Frozen):
     id: str
     arm: str
     text: str
+    item: str = Field(default="", description="item or cell, if there are several of each")
 
 
 def read_transcripts(sources: Iterable[Path], task: str = "") -> Iterator[Transcript]:
@@ -45,7 +48,7 @@ def _from_journal(path: Path, task: str) -> Iterator[Transcript]:
     for answer in read_answers(path):
         if answer.text.strip() and task in ("", answer.task):
             name = digest(answer.key, answer.task, answer.sample, answer.repeat)
-            yield Transcript(id=name, arm=answer.checkpoint, text=answer.text)
+            yield Transcript(id=name, arm=answer.checkpoint, text=answer.text, item=answer.item)
 
 
 def _from_logs(path: Path, task: str) -> Iterator[Transcript]:
@@ -58,4 +61,5 @@ def _from_logs(path: Path, task: str) -> Iterator[Transcript]:
         for sample in log.samples or []:
             said = [m.text for m in sample.messages if m.role == "assistant"]
             name = digest(log.eval.run_id, log.eval.task_id, sample.id, sample.epoch)
-            yield Transcript(id=name, arm=log.eval.model, text="\n\n".join(said))
+            text, item = "\n\n".join(said), str(sample.id)
+            yield Transcript(id=name, arm=log.eval.model, text=text, item=item)
