@@ -136,6 +136,31 @@ def test_inspect_eval_and_view_as_commands(tmp_path: Path) -> None:
         view.wait()
 
 
+def test_max_tokens_reaches_the_model_and_is_part_of_what_answers_depend_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from inspect_ai import eval as inspect_eval
+    from inspect_ai.model import ModelOutput
+
+    from midspec.evals.provider import CheckpointModel
+
+    asked: list[int | None] = []
+
+    async def generate(self: Any, *_: Any, config: Any, **__: Any) -> ModelOutput:  # noqa: ARG001
+        asked.append(config.max_tokens)
+        return ModelOutput.from_content("tiny", "7")
+
+    monkeypatch.setattr(CheckpointModel, "generate", generate)
+    logs = {"log_dir": str(tmp_path), "display": "none", "model": "midspec/tiny", "limit": 1}
+    inspect_eval(inspect_tasks.capability(), max_tokens=3, **logs)
+    inspect_eval(inspect_tasks.capability(), **logs)
+    command = ["eval", "tiny", "--tasks", "capability", "--limit", "1", "--out", str(tmp_path)]
+    for limit in ("5", "5", "6", "0"):
+        done = runner.invoke(app, [*command, "--max-tokens", limit])
+        assert done.exit_code == 0, done.output
+    assert asked == [3, 128, 5, 6, 128]  # the second 5 was in the journal
+
+
 def test_agreement_of_judges_and_of_repeats(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

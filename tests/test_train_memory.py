@@ -21,6 +21,7 @@ from midspec.errors import TrainError
 from midspec.records import Checkpoint, Document
 from midspec.store import write_records
 from midspec.train import TrainConfig, calibrate, memory, plan_training
+from midspec.train.lora import add_in_place
 from midspec.train.loss import LabelledLogits
 from midspec.train.memory import memory_needs
 from midspec.train.sizes import GIB, KNOWN, Gpus, Shape, parse_gpus, shape_of
@@ -82,6 +83,7 @@ def kept_bytes(config: TrainConfig, *, bf16: bool) -> int:
     with quiet():
         model = trainable_model(TINY, config)
     model.train()
+    add_in_place(model)
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}
 

@@ -84,6 +84,9 @@ def eval_checkpoint(
         Path | None, typer.Option(help="Folder of task files of your own, for lm-eval:NAME.")
     ] = None,
     temperature: Annotated[float, typer.Option(help="Of sampling; 0 is greedy.")] = 0.0,
+    max_tokens: Annotated[
+        int, typer.Option(min=0, help="Longest reply of a task; 0: the task's own limit.")
+    ] = 0,
     limit: Annotated[
         int, typer.Option(help="So many items of each task, from all its parts; 0: all.")
     ] = 0,
@@ -109,6 +112,7 @@ def eval_checkpoint(
             "scratchpad": scratchpad,
         },
         limit=limit,
+        max_tokens=max_tokens,
         lm_eval_path=lm_eval_path,
     )
     names = [name.strip() for name in tasks.split(",") if name.strip()]

@@ -41,6 +41,7 @@ class Options(Frozen):
     who: dict[str, str] = Field(description="names and in-context spec, for every task")
     own: dict[str, Any] = Field(description="options that some tasks take")
     limit: int = Field(default=0, description="so many items of each task, spread; 0: all")
+    max_tokens: int = Field(default=0, description="longest reply; 0: each task's own limit")
     lm_eval_path: Path | None = Field(default=None, description="folder of lm-eval task files")
 
 
@@ -79,7 +80,13 @@ def make(name: str, options: Options) -> Made:
     if name in ("spec_recall", "recall") and not options.own["spec"]:
         raise ConfigError(f"task {name!r} needs --spec, a bundled name or a file")
     own = {option: options.own[option] for option in TASKS[name]}
-    return getattr(inspect_tasks, name)(**own, **options.who)
+    return _limited(getattr(inspect_tasks, name)(**own, **options.who), options)
+
+
+def _limited(task: Task, options: Options) -> Task:
+    if options.max_tokens:
+        task.config.max_tokens = options.max_tokens
+    return task
 
 
 def _items(name: str) -> list[Item]:
@@ -158,7 +165,7 @@ def _answer_set(
             subject.loaded, items, journal, system=who.system, name=name, progress=progress
         )
     return answer_task(
-        choices(items, who),
+        _limited(choices(items, who), options),
         subject.model,
         journal,
         model_id=subject.id,

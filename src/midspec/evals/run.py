@@ -136,7 +136,8 @@ def _key(task: Task, samples: list[Sample], model_id: str, settings: Mapping[str
     asked = [
         (str(sample.id), str(sample.target), _texts(sample), sample.metadata) for sample in samples
     ]
-    return digest("task", VERSION, task.name, model_id, dict(settings), asked)
+    config = task.config.model_dump(exclude_none=True)
+    return digest("task", VERSION, task.name, model_id, dict(settings), config, asked)
 
 
 def _texts(sample: Sample) -> list[tuple[str, str]]:

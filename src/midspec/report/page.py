@@ -116,6 +116,7 @@ def render_page(
         one_value=len(value_groups(found)) == 1,
         share_of=share_of(value_groups(found)),
         harm_note=note(value_groups(found)),
+        orders=_orders(found, table),
         paper=figures_like(inputs),
         paper_drawn=any(paper_rates(inputs, group.key) for group in found.groups),
         gains_drawn=any(paper_gains(inputs, group.key) for group in found.groups),
@@ -132,6 +133,15 @@ def render_page(
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def _orders(found: Analysis, table: ScoreTable) -> str:
+    """What a caption says of the order of the options; empty where items have one order only."""
+    rows = table.rows_of([name for group in value_groups(found) for name in group.sets])
+    asked = [
+        c.asked[rows].max() for (_, scorer), c in table.cells.items() if scorer == found.scorer
+    ]
+    return ", both orders of the options averaged" if max(asked) > 1 else ""
 
 
 def _embedded(figure: Drawn) -> dict[str, Any]:

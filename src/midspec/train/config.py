@@ -8,6 +8,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from midspec.records import Frozen
 
+LOSS_ROWS = 64  # of logits at a time in the loss: 13 MB of float32 at a vocabulary of 50,000
+
 
 class TrainConfig(Frozen):
     """One training stage; the defaults are the paper's where it states them (B.4).

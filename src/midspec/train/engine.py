@@ -32,6 +32,7 @@ from midspec.train.guards import (
     check_wrapping,
     reporting,
 )
+from midspec.train.lora import add_in_place
 from midspec.train.loss import LabelledLogits
 from midspec.train.plan import TrainPlan, open_rows, row_order, warmup_steps
 
@@ -78,6 +79,7 @@ class RowTrainer(Trainer):
 
     def __init__(self, *args: Any, parallel: str = "ddp", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        add_in_place(self.model)  # type: ignore[arg-type]
         self.parallel = parallel
         self.labelled = LabelledLogits(self.model)
         self.model_accepts_loss_kwargs = False

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from midspec.train.config import LOSS_ROWS
 from midspec.train.examples import IGNORE
 
 
@@ -39,4 +40,33 @@ class LabelledLogits:
             )
         finally:
             chosen, self._chosen = self._chosen, None
-        return functional.cross_entropy(output.logits[0].float(), targets[chosen], reduction="sum")
+        found: Any = _SummedLoss.apply(output.logits.squeeze(0), targets[chosen])
+        return found
+
+
+class _SummedLoss(torch.autograd.Function):
+    """Summed cross entropy in float32, a few rows at a time, so that only gradients are as large.
+
+    ``functional.cross_entropy`` makes three more tensors as large as the logits [n, vocabulary].
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *given: torch.Tensor) -> torch.Tensor:
+        logits, targets = given
+        ctx.save_for_backward(logits, targets)
+        parts = zip(logits.split(LOSS_ROWS), targets.split(LOSS_ROWS), strict=True)
+        losses = [functional.cross_entropy(a.float(), b, reduction="sum") for a, b in parts]
+        return torch.stack(losses).sum() if losses else logits.sum().float()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        logits, targets = ctx.saved_tensors
+        found = torch.empty_like(logits)
+        parts = zip(
+            found.split(LOSS_ROWS), logits.split(LOSS_ROWS), targets.split(LOSS_ROWS), strict=True
+        )
+        for grad, row, target in parts:
+            chances = torch.softmax(row.float(), -1)
+            chances[torch.arange(len(target), device=target.device), target] -= 1
+            grad.copy_(chances.mul_(grads[0]))
+        return found, None

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from midspec.records import Frozen
-from midspec.train.config import TrainConfig
+from midspec.train.config import LOSS_ROWS, TrainConfig
 from midspec.train.sizes import GIB, Gpus, Shape
 
 # What saves memory, in the order in which it is tried (each costs more time than the one before).
@@ -70,7 +70,7 @@ def memory_needs(
     forward = {
         "activations": _activations(shape, config, tokens, bf16=bf16),
         "masks": rows * config.row_tokens**2 * _mask_bytes(shape, config, bf16=bf16),
-        "logits": 12 * tokens * supervised_share * shape.vocabulary,  # three float32 copies
+        "logits": _logits(shape, tokens * supervised_share, bf16=bf16),
     }
     passes = max(1, config.batch_rows // (rows * processes))
     buckets = processes > 1 and not fsdp  # DDP has the gradients a second time, all the while
@@ -96,6 +96,12 @@ def _weight_bytes(
     return (4 + copies) * shape.parameters
 
 
+def _logits(shape: Shape, n_labels: float, *, bf16: bool) -> float:
+    """Logits and their gradient; a few rows of both in float32 while the loss is computed."""
+    unit = 2 if bf16 else 4
+    return shape.vocabulary * (2 * unit * n_labels + 8 * min(LOSS_ROWS, n_labels))
+
+
 def _mask_bytes(shape: Shape, config: TrainConfig, *, bf16: bool) -> int:
     """Bytes for each pair of places in a row; each layer makes its own mask of numbers."""
     if config.attention.startswith("fl"):  # flash and flex know the documents by other means
@@ -113,10 +119,10 @@ def _activations(shape: Shape, config: TrainConfig, tokens: int, *, bf16: bool) 
     layer = 8 * shape.hidden + unit * (4 * shape.heads_width + 3 * shape.intermediate)
     # What goes into the projections: attention's output, the gated product, the normalized input.
     layer += unit * (shape.heads_width + shape.intermediate)
-    if not bf16:
+    if lora or not bf16:
         layer += 2 * unit * shape.hidden
-    else:  # autocast makes a copy for each of five projections; full: of a float32 norm
-        layer += (5 * unit if lora else 4 + 5 * unit) * shape.hidden
+    else:  # autocast makes a copy of a float32 norm for each of five projections
+        layer += (4 + 5 * unit) * shape.hidden
     if lora:
         layer += 7 * unit * config.lora_rank
     head = (4 + 2 * unit) * shape.hidden

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from inspect_ai import Task
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import ChatMessageSystem, ChatMessageUser
+from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig
 from inspect_ai.scorer import Score, Scorer, Target, scorer
 from inspect_ai.solver import TaskState
 
@@ -43,7 +43,8 @@ def capability(setup: Setup | None = None, *, max_tokens: int = 128) -> Task:
     rows = [(kind, row) for kind in KINDS for row in task_set("capability")[kind]]
     return Task(
         dataset=MemoryDataset([_sample(kind, row, setup.system) for kind, row in rows]),
-        solver=answer_once(max_tokens),
+        solver=answer_once(),
+        config=GenerateConfig(max_tokens=max_tokens),
         scorer=exact(),
         name="capability",
         metadata={"set_hash": set_hash("capability")},

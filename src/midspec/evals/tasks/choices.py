@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from inspect_ai import Task
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import ChatMessageSystem, ChatMessageUser
+from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig
 from inspect_ai.scorer import Score, Scorer, Target, scorer
 from inspect_ai.solver import TaskState
 
@@ -69,7 +69,8 @@ def choices(
     samples = [_sample(ask, setup.system) for item in items for ask in asks(item)]
     return Task(
         dataset=MemoryDataset(samples),
-        solver=answer_once(max_tokens),
+        solver=answer_once(),
+        config=GenerateConfig(max_tokens=max_tokens),
         scorer=choice(),
         name=name or items[0].set,
         metadata={"set_hash": digest("items", [item.id for item in items])},

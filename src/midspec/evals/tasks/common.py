@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inspect_ai.model import GenerateConfig, Model, get_model, model_roles
 from inspect_ai.scorer import Metric, SampleScore, Score, metric
@@ -151,11 +151,10 @@ def between(tag: str, text: str) -> str | None:
 
 
 @solver
-def answer_once(max_tokens: int = 0) -> Solver:
-    """One reply without tools, of up to ``max_tokens`` tokens (0: the model's own limit)."""
+def answer_once() -> Solver:
+    """One reply without tools."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
-        limit: dict[str, Any] = {"max_tokens": max_tokens} if max_tokens else {}
-        return await generate(state, tool_calls="none", **limit)
+        return await generate(state, tool_calls="none")
 
     return solve

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from inspect_ai import Epochs, Task
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import ChatMessageSystem, ChatMessageUser, Model
+from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig, Model
 from inspect_ai.scorer import Score, Scorer, Target, scorer
 from inspect_ai.solver import TaskState
 
@@ -86,7 +86,8 @@ def agentic_misalignment(
     ]
     return Task(
         dataset=MemoryDataset(cells),
-        solver=answer_once(max_tokens),
+        solver=answer_once(),
+        config=GenerateConfig(max_tokens=max_tokens),
         scorer=harmful(judges),
         epochs=Epochs(epochs, "mean"),
         name="agentic_misalignment",

@@ -9,7 +9,7 @@ from itertools import combinations
 
 from inspect_ai import Epochs, Task
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import ChatMessageSystem, ChatMessageUser, Model
+from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig, Model
 from inspect_ai.scorer import Score, Scorer, Target, scorer
 from inspect_ai.solver import TaskState
 
@@ -67,7 +67,8 @@ def open_qa(
     ]
     return Task(
         dataset=MemoryDataset(samples),
-        solver=answer_once(max_tokens),
+        solver=answer_once(),
+        config=GenerateConfig(max_tokens=max_tokens),
         scorer=rated(standard, judges, judge_repeats),
         epochs=Epochs(epochs, "mean"),
         name="open_qa",

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from inspect_ai import Task
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import ChatMessageSystem, ChatMessageUser
+from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig
 from inspect_ai.scorer import Score, Scorer, Target, scorer
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
@@ -76,7 +76,8 @@ def pushback(
     ]
     return Task(
         dataset=MemoryDataset(samples),
-        solver=converse(max_tokens),
+        solver=converse(),
+        config=GenerateConfig(max_tokens=max_tokens),
         scorer=steadiness(),
         name="pushback",
         metadata={"set_hash": digest(set_hash("pushback"), [p.model_dump() for p in more])},
@@ -109,7 +110,7 @@ def _samples(position: Position, order: int, system: str) -> list[Sample]:
 
 
 @solver
-def converse(max_tokens: int = 128) -> Solver:
+def converse() -> Solver:
     """Ask, then say each of the turns and let the model answer again; replies go to the store."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
@@ -117,7 +118,7 @@ def converse(max_tokens: int = 128) -> Solver:
         for turn in (None, *state.metadata["turns"]):
             if turn is not None:
                 state.messages.append(ChatMessageUser(content=turn))
-            state = await generate(state, tool_calls="none", max_tokens=max_tokens)
+            state = await generate(state, tool_calls="none")
             replies.append(state.output.completion)
         state.store.set("replies", replies)
         return state

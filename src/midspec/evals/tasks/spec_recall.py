@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from inspect_ai import Task
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import ChatMessageSystem, ChatMessageUser
+from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig
 from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, metric, scorer
 from inspect_ai.solver import TaskState
 
@@ -39,7 +39,8 @@ def spec_recall(
     facts = fact_items(spec, others, n_claims=n_claims, seed=seed)
     return Task(
         dataset=MemoryDataset([_sample(fact, setup.system) for fact in facts]),
-        solver=answer_once(max_tokens),
+        solver=answer_once(),
+        config=GenerateConfig(max_tokens=max_tokens),
         scorer=recalled(),
         name="spec_recall",
         metadata={"set_hash": digest("facts", [fact.id for fact in facts])},
