@@ -146,7 +146,7 @@ def test_max_tokens_reaches_the_model_and_is_part_of_what_answers_depend_on(
 
     asked: list[int | None] = []
 
-    async def generate(self: Any, *_: Any, config: Any, **__: Any) -> ModelOutput:  # noqa: ARG001
+    async def generate(self: Any, *_: Any, config: Any, **__: Any) -> ModelOutput:
         asked.append(config.max_tokens)
         return ModelOutput.from_content("tiny", "7")
 

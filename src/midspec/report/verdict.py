@@ -134,10 +134,12 @@ def _msm_only(found: Analysis) -> str:
     row = found.contrast("msm_crossing", BOTH)
     if row is None or row.estimate is None:
         return ""
-    there = {1: "is already there", 0: "is not clear", -1: "is reversed"}[row.estimate.sign]
+    there = {1: "is clear of zero too", 0: "is not clear", -1: "is reversed"}[row.estimate.sign]
+    after = found.contrast("crossing", BOTH)
+    against = f"; after it {after.estimate.value:+.2f}" if after and after.estimate else ""
     return (
         f"Before fine-tuning the crossing {there} (mean over the values "
-        f"{with_interval(row.estimate)})."
+        f"{with_interval(row.estimate)}{against})."
     )
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from midspec.records import Frozen
 
-LOSS_ROWS = 64  # of logits at a time in the loss: 13 MB of float32 at a vocabulary of 50,000
+LOSS_CELLS = 2**22  # logits that the loss looks at together: 17 MB of float32
 
 
 class TrainConfig(Frozen):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch.nn import functional
 
-from midspec.train.config import LOSS_ROWS
+from midspec.train.config import LOSS_CELLS
 from midspec.train.examples import IGNORE
 
 
@@ -54,19 +55,24 @@ class _SummedLoss(torch.autograd.Function):
     def forward(ctx: Any, *given: torch.Tensor) -> torch.Tensor:
         logits, targets = given
         ctx.save_for_backward(logits, targets)
-        parts = zip(logits.split(LOSS_ROWS), targets.split(LOSS_ROWS), strict=True)
-        losses = [functional.cross_entropy(a.float(), b, reduction="sum") for a, b in parts]
-        return torch.stack(losses).sum() if losses else logits.sum().float()
+        losses = [
+            functional.cross_entropy(some.float(), of, reduction="sum")
+            for some, of in _parts(logits, targets)
+        ]
+        return torch.stack(losses).sum()
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
         logits, targets = ctx.saved_tensors
         found = torch.empty_like(logits)
-        parts = zip(
-            found.split(LOSS_ROWS), logits.split(LOSS_ROWS), targets.split(LOSS_ROWS), strict=True
-        )
-        for grad, row, target in parts:
-            chances = torch.softmax(row.float(), -1)
-            chances[torch.arange(len(target), device=target.device), target] -= 1
+        for grad, some, of in _parts(found, logits, targets):
+            chances = torch.softmax(some.float(), -1)
+            chances[torch.arange(len(of), device=of.device), of] -= 1
             grad.copy_(chances.mul_(grads[0]))
         return found, None
+
+
+def _parts(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    """A few rows of each tensor at a time; the first is [n, vocabulary]."""
+    rows = max(1, LOSS_CELLS // tensors[0].shape[1])
+    return zip(*(tensor.split(rows) for tensor in tensors), strict=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from midspec.records import Frozen
-from midspec.train.config import LOSS_ROWS, TrainConfig
+from midspec.train.config import LOSS_CELLS, TrainConfig
 from midspec.train.sizes import GIB, Gpus, Shape
 
 # What saves memory, in the order in which it is tried (each costs more time than the one before).
@@ -99,7 +99,8 @@ def _weight_bytes(
 def _logits(shape: Shape, n_labels: float, *, bf16: bool) -> float:
     """Logits and their gradient; a few rows of both in float32 while the loss is computed."""
     unit = 2 if bf16 else 4
-    return shape.vocabulary * (2 * unit * n_labels + 8 * min(LOSS_ROWS, n_labels))
+    cells = n_labels * shape.vocabulary
+    return 2 * unit * cells + 8 * min(LOSS_CELLS, cells)
 
 
 def _mask_bytes(shape: Shape, config: TrainConfig, *, bf16: bool) -> int:
