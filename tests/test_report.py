@@ -120,6 +120,7 @@ def make_inputs(
     seeds: tuple[int, ...] = SEEDS,
     n: int = 60,
     unread: float = 0.05,
+    first: float = 0.3,
     arms: tuple[ArmInfo, ...] = ARMS,
     key: str = "",
 ) -> ReportInput:
@@ -137,6 +138,7 @@ def make_inputs(
                     items,
                     f"{key}{arm.name}{path.stem}",
                     unread=unread,
+                    first=first,
                     seed_sd=spread,
                 )
                 write_records(path, made)
@@ -523,6 +525,18 @@ def test_verdict_says_when_answers_cannot_be_read(tmp_path: Path) -> None:
     assert re.search(r"Only [34]\d\.\d% of the greedy answers", found.verdict)
     clean = analyse(make_inputs(tmp_path / "clean", unread=0.0))
     assert "could be read" not in clean.verdict
+
+
+def test_verdict_says_when_places_decide(tmp_path: Path) -> None:
+    """Every arm takes the option shown first: over both orders each rate is exactly one half."""
+    found = analyse(make_inputs(tmp_path, first=9.0))
+    assert {row.rate for row in found.scorers if row.scorer == "logprob"} == {0.5}
+    assert re.search(
+        r"By logprob base, .* and MSM-B\+AFT nearly always take the option in the same place",
+        found.verdict,
+    )
+    clean = analyse(make_inputs(tmp_path / "clean"))
+    assert "same place" not in clean.verdict
 
 
 def test_analysis_survives_json(run: ReportInput) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from midspec.report.inputs import ReportInput
-from midspec.report.numbers import percent, with_interval
+from midspec.report.numbers import listed, percent, with_interval
 from midspec.report.results import BOTH, Analysis, ContrastRow
 
 # Below this many items a t interval of shares that are 0, one half or 1 says little.
 ENOUGH_ITEMS = 20
+BOUND = 0.45  # of a position bias: at least 95% of the answers are in the same place
 
 
 def scorers_agree(inputs: ReportInput, found: Analysis) -> str:
@@ -28,6 +29,22 @@ def scorers_agree(inputs: ReportInput, found: Analysis) -> str:
             "could be read; its rates stand on the rest."
         )
     return " ".join(texts)
+
+
+def bound_to_a_place(found: Analysis) -> str:
+    """Arms whose rates cannot leave one half, since they answer by the place of an option."""
+    arms = [
+        row.arm
+        for row in found.scorers
+        if row.scorer == found.scorer and abs(row.position_bias or 0) > BOUND
+    ]
+    if not arms:
+        return ""
+    return (
+        f"By {found.scorer} {listed(arms)} nearly always {'takes' if len(arms) == 1 else 'take'} "
+        "the option in the same place, so that over both orders the rate is one half whatever is "
+        "preferred; the log-odds are not bound by this."
+    )
 
 
 def _compared(rows: list[ContrastRow], main: list[ContrastRow], scorer: str) -> str:

@@ -78,3 +78,10 @@ def count(n: int) -> str:
         True
     """
     return f"{n:,}".replace(",", "\u202f")
+
+
+def listed(words: list[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from midspec.report.agreement import scorers_agree
+from midspec.report.agreement import bound_to_a_place, scorers_agree
 from midspec.report.contrasts import contrast_terms
 from midspec.report.inputs import ReportInput, SpecInfo
-from midspec.report.numbers import with_interval
+from midspec.report.numbers import listed, with_interval
 from midspec.report.questions import answer, would_have_shown
 from midspec.report.results import BOTH, Analysis, ContrastName, ContrastRow
 from midspec.report.stats import Estimate
@@ -55,6 +55,7 @@ def verdict(inputs: ReportInput, found: Analysis) -> tuple[Kind, str]:
         _interaction(found),
         _controls(inputs, found),
         scorers_agree(inputs, found),
+        bound_to_a_place(found),
         _scope(inputs, found),
     ]
     return kind, "\n\n".join(text for text in paragraphs if text)
@@ -86,9 +87,9 @@ def _obstacle(inputs: ReportInput, found: Analysis) -> str:
 def _headline(inputs: ReportInput, found: Analysis) -> tuple[Kind, str]:
     specs = _measured(inputs)
     signs = {spec.value: _sign(found.contrast("crossing", spec.label)) for spec in specs}
-    clear = _listed([value for value, sign in signs.items() if sign > 0])
-    rest = _listed([value for value, sign in signs.items() if sign == 0])
-    against = _listed([value for value, sign in signs.items() if sign < 0])
+    clear = listed([value for value, sign in signs.items() if sign > 0])
+    rest = listed([value for value, sign in signs.items() if sign == 0])
+    against = listed([value for value, sign in signs.items() if sign < 0])
     n = _n_seeds(found)
     kind = "few_seeds" if n < ENOUGH_SEEDS else kind_of(list(signs.values()))
     seeds = "one training per arm" if n == 1 else f"{n} trainings per arm"
@@ -251,10 +252,3 @@ def _called(found: Estimate) -> str:
 
 def _sign(row: ContrastRow | None) -> int:
     return row.sign if row else 0
-
-
-def _listed(words: list[str]) -> str:
-    """'a', 'a and b', 'a, b and c'."""
-    if len(words) < 2:
-        return "".join(words)
-    return f"{', '.join(words[:-1])} and {words[-1]}"
