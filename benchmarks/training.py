@@ -7,7 +7,8 @@ Both train a LoRA adapter (rank 64) on the same rows in the same order, with the
 precision, optimizer and schedule; each run is a process of its own, and runs alternate. A run's
 figure is the median step after the first two. Printed: supervised tokens a second for midtraining
 (loss on all tokens) and fine-tuning (loss on the assistant's), the median over the repeats, the
-median ratio of two runs one after the other (a busy machine slows both), the largest difference of the losses, the peak memory of both, and the share of the matmul
+median ratio of two runs one after the other (a busy machine slows both), the largest difference of
+the losses, the peak memory of both, and the share of the matmul
 peak that was measured just before. Then: tokens a second and memory to tokenise and pack, and to do
 so again from the cache. Last, each target with what was measured, and whether it is met.
 """

@@ -43,7 +43,7 @@ def bound_to_a_place(found: Analysis) -> str:
     return (
         f"By {found.scorer} {listed(arms)} nearly always {'takes' if len(arms) == 1 else 'take'} "
         "the option in the same place, so that over both orders the rate is one half whatever is "
-        "preferred; the log-odds are not bound by this."
+        "preferred; log-odds are not bound by this."
     )
 
 

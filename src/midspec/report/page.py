@@ -138,10 +138,9 @@ def render_page(
 def _orders(found: Analysis, table: ScoreTable) -> str:
     """What a caption says of the order of the options; empty where items have one order only."""
     rows = table.rows_of([name for group in value_groups(found) for name in group.sets])
-    asked = [
-        c.asked[rows].max() for (_, scorer), c in table.cells.items() if scorer == found.scorer
-    ]
-    return ", both orders of the options averaged" if max(asked) > 1 else ""
+    cells = (c for (_, scorer), c in table.cells.items() if scorer == found.scorer)
+    both = any((one.asked[rows] > 1).any() for one in cells)
+    return ", both orders of the options averaged" if both else ""
 
 
 def _embedded(figure: Drawn) -> dict[str, Any]:

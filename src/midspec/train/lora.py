@@ -58,7 +58,7 @@ def add_in_place(model: torch.nn.Module) -> None:
 
 
 def _is_plain(layer: Linear) -> bool:
-    """One adapter without dropout, bias or variant (DoRA), on a layer without a bias of its own."""
+    """One adapter without dropout, bias or variant (DoRA), on an ordinary linear layer."""
     names = list(layer.lora_A)
     return (
         type(layer.base_layer) is torch.nn.Linear
