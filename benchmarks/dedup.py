@@ -18,8 +18,8 @@ memory is its own. The documents are synthetic, each with a topic; planted among
 5-grams, and MinHashLSH with threshold 0.8; a document with any candidate is dropped.
 ``semhash`` compares embeddings. Its default model is not on PyPI, so it gets one of the same kind
 and size, 256 numbers for each word piece, made from the first layer of the MiniLM of the extra
-``embed`` (principal components, frequent words down-weighted). Its default threshold is 0.9; the
-one of 0.9, 0.95, 0.98 and 0.99 that does best here is shown, and only its time is counted.
+``embed`` (principal components, frequent words down-weighted). Its default threshold is 0.9; of
+the ``--semhash-thresholds`` the one that does best is shown, and only its time is counted.
 
 Times run from the first line read to the last decision, without imports: processor seconds
 (user and system, all threads; the ratio is of these, since a machine may be shared), and wall.
@@ -48,7 +48,7 @@ import numpy as np
 N_WORDS = 300
 N_TOPIC = 80
 TOOLS = ("midspec", "datasketch", "semhash")
-THRESHOLDS = (0.9, 0.95, 0.98, 0.99)
+SEMHASH_THRESHOLDS = "0.9,0.95,0.98,0.99"
 
 
 # -- the input --------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ def texts_of(path: Path) -> Iterator[str]:
 # -- the tools: which lines are dropped -------------------------------------------------------
 
 
-def midspec(path: Path) -> tuple[set[int], dict[str, Any]]:
+def midspec(path: Path, _: list[float]) -> tuple[set[int], dict[str, Any]]:
     from midspec.curate import ExactDuplicate, NearDuplicate
     from midspec.records import Document
 
@@ -128,7 +128,7 @@ def midspec(path: Path) -> tuple[set[int], dict[str, Any]]:
     return dropped, {}
 
 
-def datasketch(path: Path) -> tuple[set[int], dict[str, Any]]:
+def datasketch(path: Path, _: list[float]) -> tuple[set[int], dict[str, Any]]:
     from datasketch import MinHash, MinHashLSH
 
     index, dropped = MinHashLSH(threshold=0.8, num_perm=128), set()
@@ -163,7 +163,7 @@ def static_model() -> Any:
     return StaticModel((vectors * rarity).astype(np.float32), tokenizer)
 
 
-def semhash(path: Path) -> tuple[set[int], dict[str, Any]]:
+def semhash(path: Path, thresholds: list[float]) -> tuple[set[int], dict[str, Any]]:
     from semhash import SemHash
 
     records = [{"text": text, "id": str(i)} for i, text in enumerate(texts_of(path))]
@@ -171,7 +171,7 @@ def semhash(path: Path) -> tuple[set[int], dict[str, Any]]:
     index = SemHash.from_records(records, columns=["text"], model=static_model())
     started = time.process_time()
     by_threshold: dict[float, tuple[set[int], float]] = {}
-    for threshold in THRESHOLDS:
+    for threshold in thresholds:
         found = index.self_deduplicate(threshold=threshold)
         kept = {int(record["id"]) for record in found.selected}
         by_threshold[threshold] = (set(range(n)) - kept, time.process_time() - started)
@@ -215,16 +215,16 @@ def limit(max_s: int, max_gb: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (n_bytes, n_bytes))
 
 
-def measure(tool: str, path: Path) -> None:
+def measure(tool: str, path: Path, thresholds: list[float]) -> None:
     """Run one tool in this process; one JSON line comes out."""
-    run: Callable[[Path], tuple[set[int], dict[str, Any]]] = globals()[tool]
+    run: Callable[[Path, list[float]], tuple[set[int], dict[str, Any]]] = globals()[tool]
     with tempfile.TemporaryDirectory() as folder:  # imports and loads, not measured
         small = Path(folder) / "warm.jsonl"
         write_input(small, 50, 1)
-        run(small)
+        run(small, thresholds)
     before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     wall, started = time.perf_counter(), time.process_time()
-    dropped, more = run(path)
+    dropped, more = run(path, thresholds)
     cpu_s, wall_s = time.process_time() - started, time.perf_counter() - wall
     cpu_s -= more.pop("not_counted_s", 0.0)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -246,18 +246,20 @@ def why_stopped(done: subprocess.CompletedProcess[str], max_s: int, max_gb: int)
     return f"stopped at {max_gb} GB" if memory else f"failed: {last}"
 
 
-def compare(n: int, seed: int, tools: list[str], max_s: int, max_gb: int) -> None:
+def compare(args: argparse.Namespace) -> None:
+    n, max_s, max_gb = args.n, args.max_s, args.max_gb
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "documents.jsonl"
-        write_input(path, n, seed)
+        write_input(path, n, args.seed)
         print(f"{n:,} documents of {N_WORDS} words, {path.stat().st_size / 1e6:,.0f} MB")
         print(
             "tool           CPU s   us/doc   wall s  peak MB  x time  x memory  recall  precision"
         )
         first: dict[str, Any] = {}
-        for tool in tools:
+        for tool in args.tools.split(","):
             command = [sys.executable, __file__, "--measure", tool, "--input", str(path)]
             command += ["--max-s", str(max_s), "--max-gb", str(max_gb)]
+            command += ["--semhash-thresholds", args.semhash_thresholds]
             environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
             done = subprocess.run(command, capture_output=True, text=True, env=environment)
             if done.returncode:
@@ -282,6 +284,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=5_000, help="documents")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tools", default=",".join(TOOLS), help="comma-separated")
+    parser.add_argument("--semhash-thresholds", default=SEMHASH_THRESHOLDS, help="comma-separated")
     parser.add_argument("--max-s", type=int, default=3600, help="processor seconds of a tool")
     parser.add_argument("--max-gb", type=int, default=16, help="memory of a tool")
     parser.add_argument("--measure", choices=TOOLS, help=argparse.SUPPRESS)
@@ -289,9 +292,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.measure:
         limit(args.max_s, args.max_gb)
-        measure(args.measure, args.input)
+        measure(args.measure, args.input, [float(t) for t in args.semhash_thresholds.split(",")])
     else:
-        compare(args.n, args.seed, args.tools.split(","), args.max_s, args.max_gb)
+        compare(args)
 
 
 if __name__ == "__main__":

@@ -74,12 +74,16 @@ class Desk:
         """
         if (reply := self.answered(request)) is not None:
             return reply
+        return await self._flight(request)
+
+    def _flight(self, request: Request) -> asyncio.Future[Reply]:
+        """The reply to come; who gives up waiting for it leaves it to the others."""
         task = self._flying.get(request.id)
         if task is None:
             task = asyncio.create_task(self._fetch(request))
             self._flying[request.id] = task
             task.add_done_callback(lambda done: self._landed(request, done))
-        return await asyncio.shield(task)
+        return asyncio.shield(task)
 
     def _landed(self, request: Request, task: asyncio.Task[Reply]) -> None:
         """Forget a task; its error counts as seen, also if all who waited were cancelled."""
@@ -101,7 +105,7 @@ class Desk:
         """
         total = total or (len(requests) if isinstance(requests, Sized) else 0)
         done = 0
-        async with aclosing(self.each(requests, self.ask, self._known)) as pairs:
+        async with aclosing(self.each(requests, self._flight, self._known)) as pairs:
             async for request, reply in pairs:
                 done += 1
                 progress(done, max(total, done), request.prompt)
@@ -115,32 +119,32 @@ class Desk:
     async def each(
         self,
         items: Iterable[T],
-        work: Callable[[T], Coroutine[Any, Any, R]],
+        work: Callable[[T], Coroutine[Any, Any, R] | asyncio.Future[R]],
         known: Callable[[T], Callable[[], R] | None] = lambda _: None,
     ) -> AsyncGenerator[tuple[T, R]]:
         """Each item with the result of its work, in order, as many at once as the window holds.
 
         What ``known`` can give needs no task: 100,000 answered requests take seconds.
         """
-        window: deque[tuple[T, asyncio.Task[R] | Callable[[], R]]] = deque()
+        window: deque[tuple[T, asyncio.Future[R] | Callable[[], R]]] = deque()
         source = iter(items)
         try:
             while True:
                 while (
                     len(window) < 2 * self.concurrency and (ahead := next(source, None)) is not None
                 ):
-                    window.append((ahead, known(ahead) or asyncio.create_task(work(ahead))))
+                    window.append((ahead, known(ahead) or asyncio.ensure_future(work(ahead))))
                 if not window:
                     return
                 item, pending = window[0]
-                result = await pending if isinstance(pending, asyncio.Task) else pending()
+                result = await pending if isinstance(pending, asyncio.Future) else pending()
                 window.popleft()
                 yield item, result
         finally:
-            tasks = [one for _, one in window if isinstance(one, asyncio.Task)]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            futures = [one for _, one in window if isinstance(one, asyncio.Future)]
+            for future in futures:
+                future.cancel()
+            await asyncio.gather(*futures, return_exceptions=True)
 
     async def _fetch(self, request: Request) -> Reply:
         """Ask the writer and write the reply down."""
