@@ -69,7 +69,10 @@ def _measured(inputs: ReportInput) -> list[SpecInfo]:
 def _obstacle(inputs: ReportInput, found: Analysis) -> str:
     """Why no crossing can be computed; empty if it can."""
     if len(inputs.specs) < 2:
-        return "it has fewer than two specs"
+        return (
+            "it has fewer than two specs. Name a second in the recipe's specs, or name the arms to "
+            "compare in its comparisons"
+        )
     if len(_measured(inputs)) < 2:
         unmeasured = next((s for s in inputs.specs if not s.sets), inputs.specs[0])
         return f"no items measure {unmeasured.value} (spec {unmeasured.label})"
