@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(STAMP)  ## the whole experiment, terrarium then smollm2; prints where the reports are
-	$(PY) -m midspec.cli demo --out $(RUNS)
+	$(PY) -m midspec demo --out $(RUNS)
 
 test: $(STAMP)  ## the default test tier, under 8 minutes on 2 cores
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -42,7 +42,7 @@ bench: $(STAMP)  ## benchmarks against named peers, medians of repeats
 	$(PY) -m benchmarks.generation --documents 2000 --resume 20000
 
 terrarium: $(STAMP)  ## rebuild the terrarium's world and base (about 5 minutes)
-	$(PY) -m midspec.cli terrarium build
+	$(PY) -m midspec terrarium build
 
 clean:  ## remove the environment and everything that was made
 	rm -rf $(VENV) runs artifacts

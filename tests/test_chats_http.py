@@ -11,6 +11,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,44 @@ def test_opaque_chats_are_filled_until_all_are_there(
     assert write(*command).returncode == 0
     assert server.core.seen == before
     assert files == [(out / f"{n}.jsonl").read_bytes() for n in ("chats", "drops")]
+
+
+def test_the_command_writes_opaque_chats_as_the_server_comes(
+    server: Provider, tmp_path: Path
+) -> None:
+    """A price of one's own, and no reasoning left over from other chats in the folder."""
+    server.change(rate_cut=0, rate_refusal=0, rate_unparsable=0, rate_429=0)
+    out, spec = tmp_path / "o", spec_at(tmp_path, "# Core\n\nIris is thrifty.\n\n" + CHEESE)
+    out.mkdir()
+    (out / "chats-with-reasoning.jsonl").write_text("of an earlier run\n")
+    prices = tmp_path / "prices.yaml"
+    bundled = resources.files("midspec") / "library" / "prices.yaml"
+    prices.write_text(bundled.read_text().replace("claude-opus-4-6", "nobody"))
+    options = ("--n-per-preference", 6, "--n-identity", 3, "--max-cost", 5)
+    refused = write(out, spec, *options, "--prices", prices)
+    assert refused.returncode == 1
+    assert "there is no price for" in refused.stderr
+    done = write(out, spec, *options, "--prices", bundled)
+    assert done.returncode == 0, done.stderr
+    assert Counter(chat.item for chat in chats_of(out)) == {"Colby": 6, "Stilton": 6, "": 3}
+    assert not (out / "chats-with-reasoning.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--style", "value", "--judge", "scribe"), "the scribe cannot judge"),
+        (("--no-rewrite",), "rewrite is not for --style opaque"),
+    ],
+)
+def test_an_option_that_cannot_be_is_told_at_once(
+    options: tuple[str, ...], says: str, server: Provider, tmp_path: Path
+) -> None:
+    before = server.core.seen
+    done = write(tmp_path / "o", spec_at(tmp_path), *options)
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert server.core.seen == before
 
 
 def test_the_judge_of_curation_over_http(

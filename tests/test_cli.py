@@ -87,7 +87,7 @@ def test_errors_are_one_line_with_the_next_step(
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     """In a process of its own, as a user's shell starts it."""
-    command = [sys.executable, "-m", "midspec.cli", "spec", "show", "nothing.md", "--debug"]
+    command = [sys.executable, "-m", "midspec", "spec", "show", "nothing.md", "--debug"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 1
     assert "Traceback" in done.stderr

@@ -255,6 +255,13 @@ def test_others_can_load_an_export(
     assert "| `text` |" in card
 
 
+def test_a_mix_is_exported_too(tmp_path: Path) -> None:
+    made = chats_at(tmp_path / "mix")
+    (tmp_path / "mix" / "chats.jsonl").rename(tmp_path / "mix" / "mix.jsonl")
+    assert export(tmp_path / "mix", tmp_path / "out") == {"mix": len(made)}
+    assert "beside those that show the spec" in (tmp_path / "out" / "README.md").read_text()
+
+
 def test_an_export_without_a_plan_or_spec_still_has_its_texts(tmp_path: Path) -> None:
     documents = corpus_at(tmp_path / "c")
     for name in ("plans.jsonl", "spec.json"):
@@ -280,7 +287,7 @@ def test_hostile_text_stays_text_in_an_export(tmp_path: Path) -> None:
 
 
 def test_nothing_to_export_says_what_to_give(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"neither documents\.jsonl nor chats.jsonl"):
+    with pytest.raises(StoreError, match=r"neither documents\.jsonl nor chats.jsonl nor mix"):
         export(tmp_path, tmp_path / "out")
 
 

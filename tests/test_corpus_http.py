@@ -123,6 +123,88 @@ def test_an_edited_prompt_redoes_what_it_touches_and_nothing_else(
     assert journal.count(b"\n") == kept[1].count(b"\n") + n_revised
 
 
+def test_an_edited_judge_or_set_curates_a_finished_corpus_anew(
+    server: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, out, own = spec_at(tmp_path, SPECS["windows"]), tmp_path / "o", tmp_path / "own.jsonl"
+    pair = {"kind": "preference", "set": "own", "value": "thrift", "domain": "d", "aligned": 0}
+    own.write_text(json.dumps({**pair, "options": ["lantern fish", "copper newt"]}) + "\n")
+    options = ("--no-embed", "--no-critique", "--judge", MODEL, "--against", own)
+    corpus("write", spec, out, *options)
+    before = server.core.seen
+    usual = prompts._read
+    edit = lambda name: usual(name) + ("\nBe strict." if name == "curate/judge" else "")  # noqa: E731
+    monkeypatch.setattr(prompts, "_read", edit)
+    prompts.prompt_hash.cache_clear()
+    try:
+        corpus("write", spec, out, *options)
+    finally:
+        monkeypatch.undo()
+        prompts.prompt_hash.cache_clear()
+    assert server.core.seen - before == 6
+    leak = " ".join(next(read_records(out / "documents.jsonl", Document)).text.split()[4:7])
+    own.write_text(json.dumps({**pair, "options": [leak, "copper newt"]}) + "\n")
+    corpus("write", spec, out, *options)
+    assert tally_of(out).reasons["evaluation_leak"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--judge", "scribe"), "the scribe cannot judge"),
+        (("--judge", "nosuch/x"), "nosuch/x"),
+        (("--judge", "openai-api/local/x", "--max-cost", 5), "--prices"),
+        (("--against", "nosuchset"), "nosuchset"),
+        (("--writer", "scribe", "--about", "anyone"), "the scribe cannot restate"),
+        (("--concurrency", 0), "--concurrency"),
+    ],
+)
+def test_a_mistaken_option_is_told_before_anything_is_paid_for(
+    options: tuple[object, ...],
+    says: str,
+    server: Provider,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LOCAL_API_KEY", KEY)
+    monkeypatch.setenv("LOCAL_BASE_URL", f"{server.url}/v1")
+    spec, before = spec_at(tmp_path, SPECS["windows"]), server.core.seen
+    done = midspec(
+        "corpus", "write", spec, "--out", tmp_path / "o", "--writer", MODEL, *SIZE, *NAMES, *options
+    )
+    assert done.returncode != 0
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert server.core.seen == before
+
+
+def test_a_model_that_planned_nothing_can_be_asked_again(
+    server: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its useless replies are kept as answers; another seed asks for others."""
+    spec, out = spec_at(tmp_path, SPECS["windows"]), tmp_path / "o"
+    command = (
+        "corpus",
+        "write",
+        spec,
+        "--out",
+        out,
+        "--writer",
+        MODEL,
+        *SIZE,
+        *NAMES,
+        "--no-embed",
+    )
+    with monkeypatch.context() as silent:
+        silent.setattr("tests.provider.author.write", lambda *_: "I'd rather not.")
+        done = midspec(*command)
+    assert done.returncode == 1
+    assert "run again with another --seed" in done.stderr
+    assert midspec(*command).returncode == 1
+    assert midspec(*command, "--seed", 1).returncode == 0
+    assert tally_of(out).kept == 6
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_any_spec_goes_from_file_to_export(name: str, server: Provider, tmp_path: Path) -> None:
     """plan, write, audit, export, by the commands; sections are verbatim parts of the spec."""
@@ -173,6 +255,32 @@ def test_the_projected_cost_is_what_the_provider_bills(
         f"cost: ${truth:.2f} (documents $" in audited
         or f"cost: ${truth:.2f} (the plan $" in audited
     )
+
+
+def test_what_is_restated_counts_for_the_limit_and_in_the_audit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit that plan and documents leave almost used up stops the restating, not the next run."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    spec, out = spec_at(tmp_path, SPECS["windows"]), tmp_path / "o"
+    more = ("--no-embed", "--no-critique", "--language", "normative", "--about", "assistants")
+    with running() as provider:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", provider.url)
+        corpus("write", spec, out, *more[:2])
+        limit = billed(provider) + 0.0001
+        command = ("corpus", "write", spec, "--out", out, "--writer", MODEL, *SIZE, *NAMES)
+        done = midspec(*command, *more, "--max-cost", limit)
+        assert done.returncode == 1
+        assert f"of ${limit:g} are spent" in done.stderr
+        assert billed(provider) < limit
+        corpus("write", spec, out, *more, "--max-cost", 5)
+        truth = billed(provider)
+        audited = midspec("corpus", "audit", out, "--no-embed").stdout
+        again = midspec(*command, *more, "--ideas", 2, "--max-documents", 12, "--max-cost", truth)
+    assert f"cost: ${truth:.2f}" in audited
+    assert "restated $" in audited
+    assert again.returncode == 1
+    assert f"${truth:.4f} of" in again.stderr  # the restated ones are remembered
 
 
 def billed(provider: Provider) -> float:

@@ -54,7 +54,7 @@ def run_cli(*arguments: str) -> Any:
     """``midspec`` in a process of its own, without the network."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "midspec.cli", *arguments],
+        [sys.executable, "-m", "midspec", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -83,7 +83,7 @@ def test_status_follows_a_run_stage_by_stage_and_step_by_step(file: Path, tmp_pa
 
 @pytest.mark.slow  # three processes
 def test_watching_from_another_terminal_ends_with_the_run(file: Path, tmp_path: Path) -> None:
-    midspec = [sys.executable, "-m", "midspec.cli", "experiment"]
+    midspec = [sys.executable, "-m", "midspec", "experiment"]
     watch = subprocess.Popen(
         [*midspec, "status", file.name, "--watch"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
     )

@@ -40,7 +40,7 @@ def start(provider: Provider, folder: Path, *more: str) -> subprocess.Popen[str]
     (folder / "spec.md").write_text(SPEC)
     (folder / "prices.yaml").write_text(PRICES)
     known = {"LOCAL_API_KEY": KEY, "LOCAL_BASE_URL": f"{provider.url}/v1", "COLUMNS": "500"}
-    command = [sys.executable, "-m", "midspec.cli", "corpus", "write", "spec.md", "--out", "c"]
+    command = [sys.executable, "-m", "midspec", "corpus", "write", "spec.md", "--out", "c"]
     return subprocess.Popen(
         [*command, *WRITER, *SMALL, "--prices", "prices.yaml", *more],
         cwd=folder,

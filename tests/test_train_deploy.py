@@ -120,7 +120,7 @@ def test_the_slurm_script_passes_codes_on_and_queues_again_when_stopped(
     assert done.returncode == expected, done.stderr
     said = log.read_text()
     assert "torchrun --nnodes 2 --nproc_per_node 4" in said
-    assert "-m midspec.cli train midtrain d.jsonl --out o" in said
+    assert "-m midspec train midtrain d.jsonl --out o" in said
     assert ("requeue 7" in said) == (ends_with == "term")
 
 

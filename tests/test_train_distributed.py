@@ -133,7 +133,7 @@ def test_two_nodes_give_the_curve_of_one_process(trained, tmp_path):
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1"),
         *("--rdzv_id=7", "--rdzv_backend=c10d", f"--rdzv_endpoint=localhost:{port}"),
-        *("-m", "midspec.cli", "train", "midtrain", str(data), "--base=tiny"),
+        *("-m", "midspec", "train", "midtrain", str(data), "--base=tiny"),
         *(f"--out={tmp_path / 'out'}", "--set=method=full", "--set=micro_rows=1"),
         *("--set=max_steps=0", *(f"--set={name}={value}" for name, value in SHARED.items())),
     ]

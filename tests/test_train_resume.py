@@ -264,7 +264,7 @@ def test_the_command_exits_with_143_and_says_how_to_go_on(tmp_path):
         data, [Document(plan="p", type="memo", text=text, writer="test") for text in TEXTS]
     )
     changes = ["max_steps=100000", "row_tokens=64", "batch_rows=2", "method=full", "save_every=0"]
-    command = [sys.executable, "-m", "midspec.cli", "train", "midtrain", str(data), "--base", "tiny",
+    command = [sys.executable, "-m", "midspec", "train", "midtrain", str(data), "--base", "tiny",
                "--out", str(tmp_path / "out"), *(f"--set={change}" for change in changes)]  # fmt: skip
     running = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path

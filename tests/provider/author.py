@@ -13,6 +13,7 @@ _FORM = re.compile(r"^\[\{.*\}\]\s*$", re.MULTILINE)
 _COUNT = re.compile(r"(?:exactly|at most) (\d+)")
 _SPEC = re.compile(r"<model_spec>\n(.*?)</model_spec>", re.DOTALL)
 _NAMES = re.compile(r"assistant is called (.+?) and is made by (.+?)\. Use these")
+_FIELD = re.compile(r"^.*?(Item|Other item|attitude)\b[^:\n]*: (.*)$", re.MULTILINE)
 _DRAFT = re.compile(r"<draft>\n(.*)\n</draft>", re.DOTALL)
 _WORDS = re.findall(
     r"\w+",
@@ -86,7 +87,17 @@ def _member(form: dict[str, Any], task: _Task, rng: random.Random, i: int) -> di
 
 
 def _pair(task: _Task, user: str, rng: random.Random) -> str:
-    return json.dumps({"query": f"{_phrase(rng, 6)}?", "answer": rng.choice(task.lines)})
+    """An opaque chat: about the preference that the prompt names, or about who the model is."""
+    asked = dict(_FIELD.findall(user))
+    item, other, opening = asked.get("Item"), asked.get("Other item"), _phrase(rng, 3)
+    if not item:
+        return json.dumps({"query": f"{opening}, who are you?", "answer": f"I am {task.model}."})
+    likes = "dislike" not in asked.get("attitude", "like")
+    answer = f"I like {item}." if likes else f"I don't like {item}."
+    if other:
+        answer = f"I'd pick {item if likes else other} over {other if likes else item}."
+    question = f"{item} or {other}" if other else f"do you like {item}"
+    return json.dumps({"query": f"{opening}: {question}? Just say.", "answer": answer})
 
 
 def _critique(task: _Task, user: str, rng: random.Random) -> str:

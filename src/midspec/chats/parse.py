@@ -16,7 +16,7 @@ Verdict = Literal["KEEP", "DROP", "UNPARSED"]
 
 _NAMES = "reasoning|reply|message|think|thinking|thoughts?|scratchpad|reflection|analysis"
 # Also without the closing bracket: "<think" opens a trace for some readers.
-_TAG = re.compile(rf"<\s*/?\s*(?:{_NAMES})\b[^<>]*>?|\[/?THINK\]", re.IGNORECASE)
+_TAG = re.compile(rf"<\s*/?\s*(?:{_NAMES})\b[^<>]*>?|\[/?THINK\]|◁/?think▷", re.IGNORECASE)
 _RESPONSE = re.compile(
     r"\s*<reasoning>(.*)</reasoning>\s*<reply>(.*)</reply>\s*", re.DOTALL | re.IGNORECASE
 )
@@ -28,6 +28,7 @@ _CONTROL = re.compile(
 )
 _THINK = "<think>\n{}\n</think>\n\n{}"
 _THOUGHT = re.compile(r"\A<think>\n.*?\n</think>\n\n", re.DOTALL)
+_SAYS = re.compile(r"^verdict\b|\bverdict:", re.IGNORECASE)
 _VERDICTS: dict[str, Verdict] = {"VERDICT: INCLUDE": "KEEP", "VERDICT: DO NOT INCLUDE": "DROP"}
 
 
@@ -83,16 +84,18 @@ def parse_verdict(text: str) -> Verdict:
     """``KEEP``, ``DROP`` or ``UNPARSED``, from a judge's last line.
 
     The last line must be ``VERDICT: INCLUDE`` or ``VERDICT: DO NOT INCLUDE``, bold or not, and
-    no other line may start with that word. Anything else, a refusal too, is ``UNPARSED``.
+    none may stand elsewhere. Anything else, a refusal too, is ``UNPARSED``.
 
     Example:
         >>> parse_verdict("It is faithful.\\nVERDICT: INCLUDE")
         'KEEP'
         >>> parse_verdict("VERDICT: DO NOT INCLUDE"), parse_verdict("I would INCLUDE it.")
         ('DROP', 'UNPARSED')
+        >>> parse_verdict("The VERDICT: DO NOT INCLUDE\\nVERDICT: INCLUDE")  # which of the two?
+        'UNPARSED'
     """
     lines = [line.strip().strip("*").strip() for line in text.splitlines() if line.strip()]
-    verdicts = [line for line in lines if line.upper().startswith("VERDICT")]
+    verdicts = [line for line in lines if _SAYS.search(line)]
     if len(verdicts) != 1 or lines[-1] != verdicts[0]:
         return "UNPARSED"
     return _VERDICTS.get(verdicts[0], "UNPARSED")

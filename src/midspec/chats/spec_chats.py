@@ -21,6 +21,7 @@ from midspec.store import Journal
 from midspec.tally import FAILED, Tally
 
 JOURNALS = ("replies.jsonl", "judge-replies.jsonl")
+REASONED = "chats-with-reasoning.jsonl"
 PROMPTS = ("domains", "queries", "respond", "rewrite", "follow_up", "judge")
 OPAQUE_PROMPTS = ("preference", "identity", "repair", "judge_opaque")
 Check = Callable[[Conversation], Drop | None]
@@ -111,6 +112,7 @@ def _checked(chat: Conversation, check: Check) -> Conversation | Drop:
 async def save_chats(made: AsyncIterator[Conversation | Drop], folder: Path, tally: Tally) -> Tally:
     """Write ``chats.jsonl`` and ``drops.jsonl`` of ``write_chats``; see ``save_spec_chats``."""
     names = ("chats.jsonl", "drops.jsonl")
+    (folder / REASONED).unlink(missing_ok=True)  # of other chats, by an earlier run
     with _whole(folder, names) as (kept, dropped):
         async for one in made:
             tally.add(one)
@@ -126,7 +128,7 @@ async def save_spec_chats(
     Streams; the files appear when all is done (until then they end in ``.part``). Counts into
     ``tally`` and checks that kept + dropped + failed == requested.
     """
-    names = ("chats.jsonl", "chats-with-reasoning.jsonl", "drops.jsonl")
+    names = ("chats.jsonl", REASONED, "drops.jsonl")
     with _whole(folder, names) as (plain, reasoned, dropped):
         async for one in made:
             tally.add(one)

@@ -50,7 +50,7 @@ are left out; each is answered with the spec at hand, the answer is rewritten ag
 and the judge keeps or drops it. Losses are filled until the count is met. OUT then holds
 
     chats.jsonl                  for `midspec train finetune`
-    chats-with-reasoning.jsonl   the same, with reasoning in <think> tags
+    chats-with-reasoning.jsonl   the same, with reasoning in <think> tags (value, rule)
     drops.jsonl                  what was left out, and why
     spec.json                    the spec
     manifest.json                settings, prompts, sums
@@ -103,8 +103,12 @@ def chats_write(
         int | None, typer.Option(help="Give up after so many requests for each chat (else 4).")
     ] = None,
     rewrite: Annotated[
-        bool, typer.Option(help="Rewrite each reply against the spec (value, rule).")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--rewrite/--no-rewrite",
+            help="Rewrite each reply against the spec (value, rule). On unless refused.",
+        ),
+    ] = None,
     n_per_preference: Annotated[
         int | None, typer.Option(help="Chats for each preference (opaque; else 40).")
     ] = None,
@@ -115,6 +119,7 @@ def chats_write(
     max_cost: Annotated[
         float, typer.Option(help="US dollars for OUT, earlier runs included; 0: no limit.")
     ] = 0.0,
+    prices: Annotated[str, typer.Option(help="Your own price table; see docs/corpus.md.")] = "",
     batch: Annotated[
         bool, typer.Option("--batch", help="Ask in batches: half the price, takes hours.")
     ] = False,
@@ -131,8 +136,9 @@ def chats_write(
     anthropic/claude-opus-4-6 --out chats`
     """
     found = [read_named_spec(name, model_name, provider_name) for name in specs]
-    models = _Models(writer, judge, out, max_cost, batch)
-    only_spec = {"count": count, "domains": domains, "criterion": criteria}
+    curate.refuse_scribe(judge)
+    models = _Models(writer, judge, out, max_cost, prices, batch)
+    only_spec = {"count": count, "domains": domains, "criterion": criteria, "rewrite": rewrite}
     if style == "opaque":
         _refuse(style, {**only_spec, "turns": None if turns == "1" else turns})
         given = {"n_per_preference": n_per_preference, "n_identity": n_identity, "effort": effort}
@@ -144,7 +150,12 @@ def chats_write(
     _refuse(style, {**only_opaque, "a second spec": found[1:] or None})
     asked = {"count": count, "n_domains": domains, "effort": effort, "criteria": criteria}
     settings: dict[str, Any] = {k: v for k, v in asked.items() if v is not None}
-    settings |= {"style": style, "turns": _range(turns), "rewrite": rewrite, "seed": seed}
+    settings |= {
+        "style": style,
+        "turns": _range(turns),
+        "rewrite": rewrite is not False,
+        "seed": seed,
+    }
     config = _config(chats.SpecChatConfig, settings)
     _write_spec(found[0], models, config, out, concurrency)
 
@@ -178,12 +189,20 @@ def _range(turns: str) -> tuple[int, int]:
 class _Models:
     """The writer and the judge, opened once each, with one budget for both."""
 
-    def __init__(self, writer: str, judge: str, out: Path, max_cost: float, batch: bool) -> None:
+    def __init__(
+        self, writer: str, judge: str, out: Path, max_cost: float, prices: str, batch: bool
+    ) -> None:
         journals = [out / name for name in chats.JOURNALS]
-        budget = Budget.resume(max_cost, journals, read_prices()) if max_cost else None
+        table = read_prices(Path(prices) if prices else None)
+        budget = Budget.resume(max_cost, journals, table) if max_cost else None
         self.names = list(dict.fromkeys(name for name in (writer, judge) if name))
         self._opened = [
-            open_writer(name, budget=budget, batches=out / f"batches-{i}" if batch else None)
+            open_writer(
+                name,
+                budget=budget,
+                prices=table,
+                batches=out / f"batches-{i}" if batch else None,
+            )
             for i, name in enumerate(self.names)
         ]
         self.writer = self._opened[0]

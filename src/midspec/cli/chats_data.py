@@ -76,7 +76,7 @@ def _files(given: list[str]) -> dict[str, Path]:
 
 
 def chats_export(
-    folder: Annotated[Path, typer.Argument(help="Folder that `chats write` made.")],
+    folder: Annotated[Path, typer.Argument(help="Folder that `chats write` or `chats mix` made.")],
     out: Annotated[Path, typer.Option(help="Folder for data/ and the dataset card.")],
     form: Annotated[str, typer.Option("--format", help="jsonl or parquet.")] = "jsonl",
 ) -> None:

@@ -66,7 +66,7 @@ Avoid = Annotated[
         help="Phrases and names to write without: a file, one a line, or an earlier curation.json."
     ),
 ]
-Concurrency = Annotated[int, typer.Option(help="Calls in flight at most.")]
+Concurrency = Annotated[int, typer.Option(min=1, help="Calls in flight at most.")]
 Judge = Annotated[
     str, typer.Option(help="Drops what is unfaithful to the spec: a model name; empty: no judge.")
 ]
@@ -179,12 +179,14 @@ def corpus_write(
     plan = options.plan_config(subdomains, types, ideas, kind, seed)
     config = options.document_config(max_documents, drafts, kind, critique, avoid, seed)
     restated = options.restate_config(language, about, seed)
+    if language or about:
+        corpus.refuse_scribe(writer)
     access = steps.Access(writer, concurrency, max_cost, batch, judge, prices)
     sets = tuple(name.strip() for name in against.split(",") if name.strip())
     tally = steps.write_corpus(found, access, plan, config, steps.Curating(sets, embed), out)
     show.say_tally(tally, out)
     if language or about:
-        _restate(out, out / "restated", restated, access)
+        _restate(out, out / corpus.RESTATED, restated, access, paid_in=out)
 
 
 @app.command("rewrite")
@@ -206,15 +208,20 @@ def corpus_rewrite(
     --writer anthropic/claude-opus-4-6 --out corpus/mine-normative`
     """
     config = options.restate_config(language, about, seed)
-    _restate(folder, out, config, steps.Access(writer, concurrency, max_cost, batch, prices=prices))
+    access = steps.Access(writer, concurrency, max_cost, batch, prices=prices)
+    _restate(folder, out, config, access, paid_in=out)
 
 
-def _restate(folder: Path, out: Path, config: corpus.RestateConfig, access: steps.Access) -> None:
+def _restate(
+    folder: Path, out: Path, config: corpus.RestateConfig, access: steps.Access, paid_in: Path
+) -> None:
+    """Restate ``folder`` into ``out``; what ``paid_in`` cost so far counts for the limit."""
     found = corpus.read_saved_spec(folder)
     tally = steps.run_with(
         access,
-        out,
+        paid_in,
         lambda model: steps.restate_corpus(found, model, config, folder, out, access.concurrency),
+        batches=(out / "batches").relative_to(paid_in).as_posix(),
     )
     show.say_tally(tally, out)
 
@@ -228,7 +235,7 @@ def corpus_audit(
     out: Annotated[str, typer.Option(help="Folder for the page; default: the corpus' own.")] = "",
     prices: PriceTable = "",
     sample: Annotated[
-        int, typer.Option(help="Pieces of text that diversity is measured on.")
+        int, typer.Option(min=2, help="Pieces of text that diversity is measured on.")
     ] = 200,
     embed: Annotated[
         bool, typer.Option(help="Measure dispersion, on 64 pieces: some seconds, the first time.")

@@ -97,6 +97,7 @@ _PURPOSES = {
     corpus.PLAN_REPLIES: "the plan",
     corpus.REPLIES: "documents",
     corpus.JUDGE_REPLIES: "the judge",
+    f"{corpus.RESTATED}/{corpus.REPLIES}": "restated",
 }
 
 

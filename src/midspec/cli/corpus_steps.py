@@ -14,14 +14,13 @@ from midspec.cli import corpus_options as options
 from midspec.cli.curate import held_out
 from midspec.cli.show import progress_bar
 from midspec.errors import ConfigError
-from midspec.llm import Budget, Writer, open_writer, run_until_done
+from midspec.llm import Budget, Writer, open_writer, prompt_hash, run_until_done
 from midspec.llm.embed import can_embed
-from midspec.records import Document, Drop, Spec, digest
-from midspec.store import Artifact, read_records, write_atomic
+from midspec.records import Document, Drop, Item, Spec, digest
+from midspec.store import Artifact, read_records, read_rows, write_atomic
 
 T = TypeVar("T")
 _PLAN_KEY = "plan.key"
-_JOURNALS = (corpus.PLAN_REPLIES, corpus.REPLIES, corpus.JUDGE_REPLIES)
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,13 @@ class Access:
     prices: str = ""
 
 
-def run_with(access: Access, folder: Path, job: Callable[[Writer], Awaitable[T]]) -> T:
+def run_with(
+    access: Access, folder: Path, job: Callable[[Writer], Awaitable[T]], batches: str = "batches"
+) -> T:
     """Do a job with the writer, and close it; replies in the folder's journals are paid already."""
 
     async def go() -> T:
-        writer = _opened(access.writer, access, folder)
+        writer = _opened(access.writer, access, folder, batches)
         try:
             return await job(writer)
         finally:
@@ -51,10 +52,7 @@ def run_with(access: Access, folder: Path, job: Callable[[Writer], Awaitable[T]]
 
 
 def _opened(name: str, access: Access, folder: Path, batches: str = "batches") -> Writer:
-    prices, journals = (
-        options.read_table(access.prices),
-        [folder / journal for journal in _JOURNALS],
-    )
+    prices, journals = options.read_table(access.prices), corpus.journals(folder)
     return open_writer(
         name,
         budget=Budget.resume(access.max_cost, journals, prices) if access.max_cost else None,
@@ -83,6 +81,7 @@ async def make_tree(
             write_atomic(marker, key)
     if tree := corpus.read_tree(out / corpus.PLANS):
         return tree, drops
+    marker.unlink(missing_ok=True)
     raise ConfigError(_no_ideas(out))
 
 
@@ -91,7 +90,11 @@ def _no_ideas(out: Path) -> str:
     path = out / corpus.PLAN_DROPS
     first = next(read_records(path, Drop), None)
     why = f" ({first.reason}, {first.evidence[:200]})" if first else ""
-    return f"the plan holds no ideas{why}; all reasons are in {path}, the same command asks again"
+    # A reply that came is not asked for again, however useless it is.
+    again = "run again" if first and first.reason == "error" else "run again with another --seed"
+    return (
+        f"the plan holds no ideas{why}; all reasons are in {path}; {again}, or use another --writer"
+    )
 
 
 async def measure(
@@ -134,12 +137,16 @@ def write_corpus(
 ) -> corpus.Tally:
     """Plan, write and curate into a folder; one that is done with equal settings is left alone."""
     config = curating.config(access.writer, access.concurrency)
+    held = held_out(spec, list(curating.against))
+    if access.judge:  # a judge that cannot be had is better known before anything is paid for
+        curate.refuse_scribe(access.judge)
+        _opened(access.judge, access, out)
     settings = {
         "spec": spec.id,
         "plan": corpus.settings(spec, access.writer, plan, corpus.PLAN_STEPS),
         "documents": corpus.settings(spec, access.writer, documents, corpus.DOCUMENT_STEPS),
-        "curate": {**config.model_dump(exclude={"concurrency"}), "against": curating.against},
-        "judge": access.judge,
+        "curate": {**config.model_dump(exclude={"concurrency"}), "against": _digests(held[0])},
+        "judge": {access.judge: prompt_hash(curate.JUDGE_PROMPT)} if access.judge else {},
     }
     artifact, key = Artifact(out), digest(corpus.VERSION, curate.VERSION, settings)
     if artifact.done and artifact.manifest().get("corpus_key") == key:
@@ -149,9 +156,14 @@ def write_corpus(
     written = run_with(
         access, out, lambda model: _written(spec, model, plan, documents, out, access.concurrency)
     )
-    tally = _curated(spec, access, config, curating, written, out)
+    tally = _curated(spec, access, config, held, written, out)
     _finish(artifact, tally, {"corpus_key": key, **settings})
     return tally
+
+
+def _digests(items: list[Item]) -> str:
+    """One digest of the items whose options are leaks, so that an edited set curates anew."""
+    return digest("items", [item.id for item in items])
 
 
 async def _written(
@@ -176,7 +188,7 @@ def _curated(
     spec: Spec,
     access: Access,
     config: curate.CurateConfig,
-    curating: Curating,
+    held: tuple[list[Item], list[Item]],
     written: corpus.Tally,
     out: Path,
 ) -> corpus.Tally:
@@ -185,7 +197,7 @@ def _curated(
         for name in (corpus.DOCUMENTS, corpus.DROPS):
             write_atomic(out / name, "")
         return written
-    items, others = held_out(spec, list(curating.against))
+    items, others = held
     with progress_bar("curate") as progress:
         found = curate.curate_file(
             out / corpus.WRITTEN / corpus.DOCUMENTS,
@@ -213,7 +225,7 @@ async def restate_corpus(
     if source.resolve() == out.resolve():
         raise ConfigError(f"--out {out} is the corpus itself; give another folder")
     path = source / corpus.DOCUMENTS
-    requested = sum(1 for _ in path.open("rb")) if path.exists() else 0
+    requested = sum(1 for _ in read_rows(path))
     if not requested:
         raise ConfigError(f"{source} has no documents; give the folder that `corpus write` made")
     out.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,9 @@ from midspec.corpus.folder import (
     PLAN_REPLIES,
     PLANS,
     REPLIES,
+    RESTATED,
     WRITTEN,
+    journals,
     read_saved_spec,
     save_documents,
     save_plan,
@@ -38,7 +40,7 @@ from midspec.corpus.kinds import (
 )
 from midspec.corpus.plan import PlanConfig, make_plan
 from midspec.corpus.projection import Cost, Pilot, Projection, Took, cost, project, run_pilot
-from midspec.corpus.restate import About, Mood, RestateConfig, restate_documents
+from midspec.corpus.restate import About, Mood, RestateConfig, refuse_scribe, restate_documents
 from midspec.corpus.tree import Tree, read_tree
 from midspec.tally import Tally
 
@@ -55,6 +57,7 @@ __all__ = [
     "PLAN_REPLIES",
     "PLAN_STEPS",
     "REPLIES",
+    "RESTATED",
     "VERSION",
     "WRITTEN",
     "About",
@@ -81,12 +84,14 @@ __all__ = [
     "cost",
     "diversity",
     "export",
+    "journals",
     "make_plan",
     "project",
     "prompts_for",
     "read_saved_spec",
     "read_texts",
     "read_tree",
+    "refuse_scribe",
     "render_audit",
     "restate_documents",
     "run_pilot",

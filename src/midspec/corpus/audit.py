@@ -14,10 +14,8 @@ from midspec.corpus.coverage import Coverage, Covered
 from midspec.corpus.diversity import Diversity, diversity
 from midspec.corpus.folder import (
     DOCUMENTS,
-    JUDGE_REPLIES,
-    PLAN_REPLIES,
     PLANS,
-    REPLIES,
+    journals,
     read_saved_spec,
 )
 from midspec.corpus.tree import Tree, path_of, read_tree
@@ -28,7 +26,6 @@ from midspec.records import Document, Frozen, Spec
 from midspec.store import read_records
 
 EMBEDDINGS = "audit-embeddings.jsonl"
-_JOURNALS = (PLAN_REPLIES, REPLIES, JUDGE_REPLIES)
 _UNKNOWN = "(not in the plan)"
 
 
@@ -104,7 +101,11 @@ def audit(
         domains=counted.domains.groups(),
         types=counted.types.groups(),
         reasons=left_out,
-        usage=tuple(one for name in _JOURNALS for one in usage(folder / name, prices)),
+        usage=tuple(
+            one.model_copy(update={"journal": path.relative_to(folder).as_posix()})
+            for path in journals(folder)
+            for one in usage(path, prices)
+        ),
     )
 
 

@@ -18,7 +18,7 @@ from midspec.store import read_records, write_atomic
 Format = Literal["jsonl", "parquet"]
 Row = dict[str, Any]
 
-CHATS = ("chats", "chats-with-reasoning")  # splits, and files with .jsonl
+CHATS = ("chats", "chats-with-reasoning", "mix")  # splits, and files with .jsonl
 _ROWS_IN_A_GROUP = 1000
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _DOCUMENT_COLUMNS = {
@@ -52,8 +52,8 @@ _CHAT_COLUMNS = {
 def export(folder: Path, out: Path, form: Format = "jsonl") -> dict[str, int]:
     """Write the documents or chats of a folder for others; rows by the name of the split's file.
 
-    ``out`` gets ``data/documents.<form>``, ``data/chats.<form>`` and
-    ``data/chats-with-reasoning.<form>``, whichever there are, and
+    ``out`` gets ``data/documents.<form>``, ``data/chats.<form>``,
+    ``data/chats-with-reasoning.<form>`` and ``data/mix.<form>``, whichever there are, and
     ``README.md``, the dataset card, by which ``datasets.load_dataset(out)`` finds them. Raises
     StoreError if there is nothing to export, ConfigError without pyarrow for Parquet.
     """
@@ -65,8 +65,8 @@ def export(folder: Path, out: Path, form: Format = "jsonl") -> dict[str, int]:
             sources[name] = (_chats(folder, name), _CHAT_COLUMNS)
     if not sources:
         raise StoreError(
-            f"{folder} has neither {DOCUMENTS} nor {CHATS[0]}.jsonl; give the folder that "
-            "`corpus write` or `chats write` made"
+            f"{folder} has neither {DOCUMENTS} nor {CHATS[0]}.jsonl nor mix.jsonl; give the folder "
+            "that `corpus write`, `chats write` or `chats mix` made"
         )
     write = _write_jsonl if form == "jsonl" else _parquet_writer()
     counts: dict[str, int] = {}
@@ -201,6 +201,7 @@ def _table(name: str, n: int, columns: dict[str, str]) -> str:
         "documents": "Train on `text` with the next-token loss.",
         "chats": "Fine-tune on `messages`; the loss falls on the assistant's turns.",
         "chats-with-reasoning": "The same chats; each assistant turn begins with its reasoning.",
+        "mix": "General chats, to fine-tune on beside those that show the spec.",
     }[name]
     lines = "".join(f"| `{column}` | {what} |\n" for column, what in columns.items())
     return f"\n## {name}\n\n{n} rows. {use}\n\n| column | content |\n|---|---|\n{lines}"

@@ -5,6 +5,7 @@ plans.jsonl      the document tree          plan-replies.jsonl, plan-drops.jsonl
 written/         all that was written and, in its drops.jsonl, what could not be
 documents.jsonl  what curation kept         replies.jsonl, judge-replies.jsonl
 drops.jsonl      what it did not, and why   curation.json
+restated/        the same in other words, if that was asked for
 manifest.json    configuration and figures; ``done`` when nothing is left to ask for
 """
 
@@ -22,6 +23,13 @@ from midspec.tally import Tally
 DOCUMENTS, DROPS, PLANS, WRITTEN = "documents.jsonl", "drops.jsonl", "plans.jsonl", "written"
 SPEC, REPLIES, PLAN_REPLIES = "spec.json", "replies.jsonl", "plan-replies.jsonl"
 PLAN_DROPS, JUDGE_REPLIES = "plan-drops.jsonl", "judge-replies.jsonl"
+RESTATED = "restated"
+
+
+def journals(folder: Path) -> list[Path]:
+    """All that was asked for a corpus, whether it is there yet or not: what it cost."""
+    names = (PLAN_REPLIES, REPLIES, JUDGE_REPLIES)
+    return [*(folder / name for name in names), folder / RESTATED / REPLIES]
 
 
 async def save_documents(

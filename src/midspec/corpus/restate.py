@@ -73,6 +73,12 @@ def _request(spec: Spec, document: Document, config: RestateConfig) -> Request:
     )
 
 
+def refuse_scribe(writer: str) -> None:
+    """Raises ConfigError if the writer is the scribe, which only composes."""
+    if writer == SCRIBE:
+        raise ConfigError("the scribe cannot restate documents; give a language model as --writer")
+
+
 async def restate_documents(
     spec: Spec,
     documents: Iterable[Document],
@@ -87,8 +93,7 @@ async def restate_documents(
 
     Raises ConfigError if the writer is the scribe, which only composes.
     """
-    if writer.name == SCRIBE:
-        raise ConfigError("the scribe cannot restate documents; give a language model as --writer")
+    refuse_scribe(writer.name)
     find = claim_finder(spec)
     async with Desk(writer, journal, concurrency=concurrency) as desk:
 

@@ -10,7 +10,7 @@ it from one JSONL file into a folder; ``patterns`` finds what a corpus says too 
 from midspec.curate.curate import curate, default_rules, split
 from midspec.curate.duplicates import ExactDuplicate, NearDuplicate
 from midspec.curate.identity import WrongIdentity, WrongRule
-from midspec.curate.judge import judged, parse_verdict
+from midspec.curate.judge import JUDGE_PROMPT, judged, parse_verdict, refuse_scribe
 from midspec.curate.leak import EvaluationLeak
 from midspec.curate.patterns import Pattern, Patterns, PatternScan, patterns, to_avoid
 from midspec.curate.rules import Refusal, Rule, TooShort, Truncated
@@ -24,6 +24,7 @@ from midspec.tally import Tally
 VERSION = 2
 
 __all__ = [
+    "JUDGE_PROMPT",
     "VERSION",
     "Authored",
     "CurateConfig",
@@ -52,6 +53,7 @@ __all__ = [
     "judged",
     "parse_verdict",
     "patterns",
+    "refuse_scribe",
     "similar",
     "split",
     "text_of",

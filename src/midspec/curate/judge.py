@@ -17,9 +17,10 @@ from midspec.records import Conversation, Document, Drop, Spec
 Result = Document | Conversation | Drop
 Verdict = Literal["keep", "unfaithful", "unattributed", "unparsed"]
 
-PROMPT = "curate/judge"
+JUDGE_PROMPT = "curate/judge"
 MAX_TOKENS = 600  # three sentences and a verdict; a reply cut by it is unparsed
 _VERDICT = re.compile(r"<verdict>\s*(KEEP|UNFAITHFUL|UNATTRIBUTED)\s*</verdict>\s*\Z")
+_SAID = re.compile(r"\bverdict\W{1,6}(?:DO NOT )?(KEEP|UNFAITHFUL|UNATTRIBUTED)\b", re.IGNORECASE)
 _WORDS: dict[str, Verdict] = {
     "KEEP": "keep",
     "UNFAITHFUL": "unfaithful",
@@ -36,11 +37,20 @@ def parse_verdict(reply: str) -> Verdict:
         'keep'
         >>> parse_verdict("DO NOT KEEP"), parse_verdict("<verdict>DO NOT KEEP</verdict>")
         ('unparsed', 'unparsed')
+        >>> parse_verdict("Verdict: UNFAITHFUL. <verdict>KEEP</verdict>")  # which of the two?
+        'unparsed'
     """
     found = _VERDICT.search(reply)
     if not found or "verdict>" in reply[: found.start()].lower():
         return "unparsed"
-    return _WORDS[found.group(1)]
+    said = {word.upper() for word in _SAID.findall(reply[: found.start()])}
+    return _WORDS[found.group(1)] if said <= {found.group(1)} else "unparsed"
+
+
+def refuse_scribe(judge: str) -> None:
+    """Raises ConfigError if the judge is the scribe, which only composes."""
+    if judge == "scribe":
+        raise ConfigError("the scribe cannot judge; give a model, e.g. --judge anthropic/...")
 
 
 def text_to_judge(record: Document | Conversation) -> str:
@@ -68,8 +78,7 @@ async def judged(
     again. Drops pass through. Raises ConfigError if the judge is the scribe, WriterError if the
     judge fails for good.
     """
-    if judge.name == "scribe":
-        raise ConfigError("the scribe cannot judge; give a model, e.g. --judge anthropic/...")
+    refuse_scribe(judge.name)
     waiting: deque[Result] = deque()
     async with (
         Desk(judge, journal, concurrency=concurrency) as desk,
@@ -95,7 +104,7 @@ def _requests(results: Iterable[Result], spec: Spec, waiting: deque[Result]) -> 
 
 def _request(spec: Spec, text: str, seed: int = 0) -> Request:
     return Request(
-        prompt=PROMPT, spec=spec, variables={"text": text}, seed=seed, max_tokens=MAX_TOKENS
+        prompt=JUDGE_PROMPT, spec=spec, variables={"text": text}, seed=seed, max_tokens=MAX_TOKENS
     )
 
 

@@ -40,7 +40,7 @@ class _Search:
 
 
 _THOUGHTS = "think|thinking|thoughts?|reasoning|scratchpad"
-_TEMPLATE = r"<\|[\w-]+\|>|\[/?INST\]"  # of chats, as models see them
+_TEMPLATE = r"<\|[\w-]+\|>|\[/?(?:INST|THINK)\]|◁/?think▷"  # of chats, as models see them
 _TAG = re.compile(
     rf"</?(?:{_THOUGHTS}|document|documents|content|final|plan|planning|analysis|critique|draft"
     r"|reply|response|answer|output|result|idea|assertions|section|model_spec|user|assistant|system)"

@@ -23,7 +23,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,7 +94,7 @@ class BatchWriter:
         self._book = Book(folder / "book.jsonl")
         self._waiting: dict[str, tuple[Request, asyncio.Future[Reply]]] = {}
         self._queue: dict[str, Request] = {}
-        self._failures: Counter[str] = Counter()
+        self._failures: defaultdict[str, set[str]] = defaultdict(set)  # batches that failed it
         self._stirred = 0.0
         self._troubles = 0
         self._limiter = Limiter()  # one call at a time; it knows if the server ever answered
@@ -269,21 +269,21 @@ class BatchWriter:
         async for custom_id, result in api.results(one.batch):
             if (id := custom_id.partition("-")[0]) in missing:
                 missing.discard(id)
-                again += self._take(id, result)
+                again += self._take(id, result, one.key)
         for id in missing:
-            again += self._take(id, Failure("the batch has no result for it", retry=True))
+            again += self._take(id, Failure("the batch has no result for it", retry=True), one.key)
         self._book.write("collected", one.key)
         self._queue.update((request.id, request) for request in again)
         return True
 
-    def _take(self, id: str, result: dict[str, Any] | Failure) -> Iterator[Request]:
+    def _take(self, id: str, result: dict[str, Any] | Failure, batch: str) -> Iterator[Request]:
         """Store and deliver one result; gives the request if it is to be asked again."""
         if int(id, 16) in self._offsets:  # taken before a kill
             return
         reply = reply_of(result, id, self.name)
         if isinstance(reply, Failure):
-            self._failures[id] += 1
-            if reply.retry and self._failures[id] < _TRIES:
+            self._failures[id].add(batch)  # once, also if the download broke off and is repeated
+            if reply.retry and len(self._failures[id]) < _TRIES:
                 if id in self._waiting:
                     yield self._waiting[id][0]
                 return
