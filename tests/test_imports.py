@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "terrarium": LOW | DOORS | {"train"},
     "report": LOW,
     "experiment": LOW | DOORS | STAGES | {"terrarium", "report"},
+    "__main__": {"cli"},
     "cli": LOW | DOORS | STAGES | {"terrarium", "report", "experiment"},
 }
 
