@@ -106,7 +106,7 @@ def chats_write(
         bool | None,
         typer.Option(
             "--rewrite/--no-rewrite",
-            help="Rewrite each reply against the spec (value, rule). On unless refused.",
+            help="Rewrite each reply against the spec (value, rule). On by default.",
         ),
     ] = None,
     n_per_preference: Annotated[

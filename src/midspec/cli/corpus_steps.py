@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -140,7 +140,7 @@ def write_corpus(
     held = held_out(spec, list(curating.against))
     if access.judge:  # a judge that cannot be had is better known before anything is paid for
         curate.refuse_scribe(access.judge)
-        _opened(access.judge, access, out)
+        _opened(access.judge, replace(access, batch=False), out)  # batches would open files
     settings = {
         "spec": spec.id,
         "plan": corpus.settings(spec, access.writer, plan, corpus.PLAN_STEPS),

@@ -20,7 +20,7 @@ Verdict = Literal["keep", "unfaithful", "unattributed", "unparsed"]
 JUDGE_PROMPT = "curate/judge"
 MAX_TOKENS = 600  # three sentences and a verdict; a reply cut by it is unparsed
 _VERDICT = re.compile(r"<verdict>\s*(KEEP|UNFAITHFUL|UNATTRIBUTED)\s*</verdict>\s*\Z")
-_SAID = re.compile(r"\bverdict\W{1,6}(?:DO NOT )?(KEEP|UNFAITHFUL|UNATTRIBUTED)\b", re.IGNORECASE)
+_SAID = re.compile(r"\bverdict\W{1,6}(DO NOT KEEP|KEEP|UNFAITHFUL|UNATTRIBUTED)\b", re.IGNORECASE)
 _WORDS: dict[str, Verdict] = {
     "KEEP": "keep",
     "UNFAITHFUL": "unfaithful",
@@ -37,7 +37,7 @@ def parse_verdict(reply: str) -> Verdict:
         'keep'
         >>> parse_verdict("DO NOT KEEP"), parse_verdict("<verdict>DO NOT KEEP</verdict>")
         ('unparsed', 'unparsed')
-        >>> parse_verdict("Verdict: UNFAITHFUL. <verdict>KEEP</verdict>")  # which of the two?
+        >>> parse_verdict("Verdict: DO NOT KEEP. <verdict>KEEP</verdict>")  # which of the two?
         'unparsed'
     """
     found = _VERDICT.search(reply)
