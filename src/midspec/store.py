@@ -52,14 +52,17 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         _cut_torn_line(path)
         self._file = path.open("ab")
+        self._end = self._file.tell()
         self._lock = threading.Lock()
 
     def append(self, row: BaseModel | dict[str, Any]) -> int:
         """Append one record or JSON object; the byte at which its line starts."""
         text = row.model_dump_json() if isinstance(row, BaseModel) else json.dumps(row)
+        line = text.encode() + b"\n"
         with self._lock:
-            start = self._file.tell()
-            self._file.write(text.encode() + b"\n")
+            start = self._end
+            self._file.write(line)
+            self._end += len(line)
             self._file.flush()
         return start
 

@@ -11,8 +11,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from pydantic import Field
@@ -94,9 +93,8 @@ class Limiter:
         self.heard = False  # whether the server has ever answered, be it with an error
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[int]:
-        """Hold one of the slots; gives the epoch in which the call started."""
+    async def take(self) -> int:
+        """Take a slot, to be given back; the epoch in which the call starts."""
         while self.flying >= self.limit:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
@@ -106,11 +104,12 @@ class Limiter:
                 self._wake()  # the turn may have been given to us already
                 raise
         self.flying += 1
-        try:
-            yield self.epoch
-        finally:
-            self.flying -= 1
-            self._wake()
+        return self.epoch
+
+    def give_back(self) -> None:
+        """Give a slot back."""
+        self.flying -= 1
+        self._wake()
 
     def overloaded(self, epoch: int) -> None:
         """Halve, unless this call had started before the last cut."""
@@ -157,14 +156,16 @@ async def persist(
 
 async def _once(attempt: Callable[[], Awaitable[T]], limiter: Limiter) -> T:
     """One attempt in a slot; the limiter learns from it."""
-    async with limiter.slot() as epoch:
-        try:
-            result = await attempt()
-        except Failure as failure:
-            limiter.heard = limiter.heard or not failure.unreachable
-            if failure.overload:
-                limiter.overloaded(epoch)
-            raise
+    epoch = await limiter.take()
+    try:
+        result = await attempt()
         limiter.heard = True
         limiter.succeeded()
         return result
+    except Failure as failure:
+        limiter.heard = limiter.heard or not failure.unreachable
+        if failure.overload:
+            limiter.overloaded(epoch)
+        raise
+    finally:
+        limiter.give_back()

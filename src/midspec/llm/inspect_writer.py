@@ -100,7 +100,10 @@ class InspectWriter:
         attempt = lambda: self._sender.send(wire, request, self.name)  # noqa: E731
         if len(system := shared_text(request)) < _SHORT:
             return await self._persist(attempt, request, model)
-        async with self._leads.setdefault(system, Lead()).turn():
+        lead = self._leads.get(system) or self._leads.setdefault(system, Lead())
+        if lead.warm():
+            return await self._persist(attempt, request, model)
+        async with lead.turn():
             return await self._persist(attempt, request, model)
 
     async def close(self) -> None:

@@ -14,6 +14,7 @@ variables; a line ``<!-- what differs -->`` ends the part that all requests for 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
@@ -32,19 +33,23 @@ _SYSTEM = "llm/system"
 
 @dataclass(frozen=True)
 class _Template:
-    """A prompt file, taken apart."""
+    """A prompt file, taken apart: in both parts, every second piece is a variable's name."""
 
     name: str
     variables: frozenset[str]
-    shared: str
-    own: str
+    shared: Sequence[str]
+    own: Sequence[str]
 
-    def fill(self, part: str, values: dict[str, str]) -> str:
+    def fill(self, part: Sequence[str], values: dict[str, str]) -> str:
         """Put values into one part, in a single pass: a value is never expanded again."""
-        return _HOLE.sub(lambda hole: values[hole.group(1)], part).strip()
+        filled = list(part)
+        filled[1::2] = [values[name] for name in part[1::2]]
+        return "".join(filled).strip()
 
     def check(self, values: dict[str, str]) -> None:
         """Raise if a variable is missing or not declared."""
+        if values.keys() == self.variables:
+            return
         if missing := sorted(self.variables - values.keys()):
             raise ConfigError(
                 f"prompt {self.name!r} needs the variable {missing[0]!r}; pass {missing[0]}=..."
@@ -87,7 +92,7 @@ def _load(prompt: str) -> _Template:
         shared, own = "", body
     if varying := sorted(frozenset(_HOLE.findall(shared)) - frozenset(FROM_SPEC)):
         raise ConfigError(f"prompt {prompt!r}: {varying[0]!r} differs, use it below '{_SPLIT}'")
-    return _Template(prompt, declared, shared, own)
+    return _Template(prompt, declared, _HOLE.split(shared), _HOLE.split(own))
 
 
 def render(prompt: str, **variables: str) -> str:

@@ -3,7 +3,7 @@
 Inspect makes the first request of a kind through a transport that keeps it and answers it. That
 gives URL, headers and body; for each further request only the texts and the seed are put in. So
 live calls and batches send the same bodies, whatever Inspect decides about a model, and a document
-takes 0.3 ms of processor time, journal included, where Inspect's call alone takes 4.2.
+takes a fifteenth of the processor time that it takes by Inspect's call, journal included.
 
 The two APIs that offer batches are read here as well: Anthropic's messages and OpenAI's chat
 completions, which most other servers speak.
@@ -31,8 +31,8 @@ _APIS: dict[str, Api] = {"/messages": "anthropic", "/chat/completions": "openai"
 _OTHER_SERVICES = {"bedrock", "vertex", "azure"}
 _SYSTEM, _USER, _SEED = '"midspec: the shared text"', '"midspec: the own text"', "1234567891"
 _HOLES = re.compile(f"({_SYSTEM}|{_USER}|{_SEED})")
-# Belongs to one connection or one call.
-_NOT_KEPT = {"host", "content-length", "connection", "accept-encoding", "x-irid"}
+# Belongs to one connection or one call; x-stainless-* describe a client that does not make ours.
+_NOT_KEPT = re.compile("host|content-length|connection|accept-encoding|x-irid|x-stainless-.*")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _THINKING = re.compile(r"\A\s*<think>.*?</think>\s*", re.DOTALL)
 _STOPS: dict[str, Stop] = {
@@ -137,7 +137,7 @@ def _wire(url: Any, headers: Mapping[str, str], content: bytes) -> Wire | None:
     ends: list[Api] = [api for end, api in _APIS.items() if url.path.endswith(end)]
     if not ends:
         return None
-    kept = {key: value for key, value in headers.items() if key.lower() not in _NOT_KEPT}
+    kept = {key: value for key, value in headers.items() if not _NOT_KEPT.fullmatch(key.lower())}
     pieces = _HOLES.split(to_json(json.loads(content)))
     return Wire(ends[0], str(url), kept, tuple(pieces))
 
