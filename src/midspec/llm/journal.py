@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sized
 from contextlib import aclosing
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from midspec.errors import StoreError, WriterError
 from midspec.llm.door import Reply, Request, Writer
@@ -203,7 +203,7 @@ def index(path: Path, writer: str) -> dict[int, int]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                row = json.loads(line)
+                row = from_json(line)
                 if row["stop"] != "error" and row["model"] == writer:
                     offsets[int(row["request"], 16)] = offset
             except (ValueError, KeyError, TypeError) as error:
