@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import trustme
 
-from midspec.errors import WriterError
 from midspec.llm.attempts import Failure
 from midspec.llm.sender import Sender
 from midspec.llm.wire import Wire
@@ -97,8 +96,10 @@ def test_a_server_that_is_not_there_is_unreachable(host: str) -> None:
 
 @pytest.mark.parametrize(("url", "key"), [("a/v1", KEY), ("http://127.0.0.1:9/v1", f"{KEY}\n")])
 def test_what_cannot_be_sent_is_said_without_the_key(url: str, key: str) -> None:
-    with pytest.raises(WriterError, match=f"nothing can be sent to '{url}'") as caught:
+    with pytest.raises(Failure, match=f"'{url}' is no whole URL, or the key has") as caught:
         post(url, authorization=f"Bearer {key}")
+    assert caught.value.unreachable
+    assert not caught.value.retry
     assert KEY not in str(caught.value)
     assert caught.value.__suppress_context__
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import defaultdict
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from midspec.errors import ConfigError, WriterError
@@ -77,7 +79,7 @@ class InspectWriter:
         self._sender = Sender(self.patience.attempt_timeout_s)
         self._wires: dict[int, Wire | None] = {}
         self._lock = asyncio.Lock()
-        self._leads: dict[str, Lead] = {}
+        self._leads: defaultdict[str, Lead] = defaultdict(Lead)
         self._limiter = Limiter()
 
     def _fixed_args(self) -> dict[str, Any]:
@@ -100,10 +102,8 @@ class InspectWriter:
         attempt = lambda: self._sender.send(wire, request, self.name)  # noqa: E731
         if len(system := shared_text(request)) < _SHORT:
             return await self._persist(attempt, request, model)
-        lead = self._leads.get(system) or self._leads.setdefault(system, Lead())
-        if lead.warm():
-            return await self._persist(attempt, request, model)
-        async with lead.turn():
+        lead = self._leads[system]
+        async with nullcontext() if lead.warm() else lead.turn():
             return await self._persist(attempt, request, model)
 
     async def close(self) -> None:

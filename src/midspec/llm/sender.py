@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midspec.errors import WriterError
 from midspec.llm.attempts import Failure
 from midspec.llm.door import Reply, Request
 from midspec.llm.wire import Wire, failure, read
@@ -68,10 +67,8 @@ class Sender:
         try:
             return self._open().post(wire.url).headers(wire.headers).body_bytes(body).build()
         except ValueError:  # it may quote the key
-            raise WriterError(
-                f"nothing can be sent to {wire.url!r}: check that it is a whole URL, and that the "
-                "key has no line break or other character that no header may have"
-            ) from None
+            text = f"{wire.url!r} is no whole URL, or the key has a line break or the like in it"
+            raise Failure(text, unreachable=True) from None
 
     def _open(self) -> Client:
         """A client with the proxy that the environment names.
