@@ -30,6 +30,7 @@ from typing import Any
 
 from midspec.llm import Reply, Request, open_writer, replies
 from midspec.llm import wire as wire_module
+from midspec.llm.running import run_until_done
 from midspec.records import Spec
 
 ROOT = Path(__file__).parents[1]
@@ -130,7 +131,7 @@ def generate(
             counts["documents"] += reply.stop == "stop"
         await writer.close()
 
-    asyncio.run(go())
+    run_until_done(go())
     seconds, cpu = time.perf_counter() - started, time.process_time() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {**counts, "seconds": seconds, "cpu": cpu, "peak_mb": peak}
