@@ -1,7 +1,7 @@
 """How fast, how large and how cheap generation is, against tests/provider at fixed latency.
 
     python -m benchmarks.generation --documents 1000 --resume 5000      # a quick look
-    python -m benchmarks.generation                                   # the whole, about 6 minutes
+    python -m benchmarks.generation                                   # the whole, about 7 minutes
 
 Each measurement runs in a process of its own, the server in another. "Ideal" is what the latency
 allows: concurrency / latency documents a second. "Bare client" is what aiohttp alone reaches
@@ -261,7 +261,7 @@ def main() -> None:
     )
     add = parser.add_argument
     add("--documents", type=int, default=10_000, help="for speed, with each API")
-    add("--repeats", type=int, default=3, help="of the speed, which is their median")
+    add("--repeats", type=int, default=5, help="of the speed, which is their median")
     add("--resume", type=int, default=100_000, help="of the long run, which is then resumed")
     add("--cached-documents", type=int, default=400, help="for the cost of a long spec")
     add("--spec-tokens", type=int, default=40_000, help="length of that spec")
