@@ -140,7 +140,7 @@ def test_the_spec_is_written_to_the_cache_once_and_read_after_that(
     if name.startswith("anthropic"):
         assert [reply.cache_write_tokens > 0 for reply in found] == [True] + [False] * 39
     bill = read_ledger([tmp_path / "j"])
-    totals = provider.core.totals
+    totals = provider.totals()
     assert bill.input_tokens == totals["uncached"] + totals["cached"] + totals["written"]
     assert (bill.cached_tokens, bill.output_tokens) == (totals["cached"], totals["out"])
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,7 +34,20 @@ class Provider:
 
     def rows(self, event: str) -> list[dict[str, Any]]:
         """Rows of the log of one kind, in order."""
+        if event == "answer":
+            self._settle()
         return [row for row in list(self.core.log.rows) if row["event"] == event]
+
+    def totals(self) -> Counter[str]:
+        """What was billed so far."""
+        self._settle()
+        return self.core.totals
+
+    def _settle(self) -> None:
+        """Wait for the log, where an answer stands just after it was sent."""
+        deadline = time.monotonic() + 1
+        while self.core.flying and time.monotonic() < deadline:
+            time.sleep(0.002)
 
     def start(self) -> None:
         """Start, and wait until the port is open."""
