@@ -23,7 +23,7 @@ demo: $(STAMP)  ## the whole experiment, terrarium then smollm2; prints where th
 	$(PY) -m midspec demo --out $(RUNS)
 
 test: $(STAMP)  ## the default test tier, 8 to 9 minutes on 2 cores
-	$(PY) -m midspec base get smollm2  # without it, 50 tests that need it would be skipped
+	$(PY) -m midspec base get smollm2  # without it, 49 tests that need it would be skipped
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(STAMP)  ## the tests that train for minutes
